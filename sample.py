@@ -1,0 +1,3 @@
+from tinydiff.cli import sample_main
+
+sample_main()

@@ -1,0 +1,3 @@
+from tinydiff.cli import train_main
+
+train_main()
