@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['ddim']
 
-# %% ../nbs/05_ddim.ipynb #7e0eeabb
+# %% ../nbs/05_ddim.ipynb #3c638328
 import torch
 from .forward import State, denoise
 from .schedule import Schedule, like, timesteps
 
-# %% ../nbs/05_ddim.ipynb #6214313f
+# %% ../nbs/05_ddim.ipynb #e31fac35
 @torch.no_grad()
 def ddim(
     model, # a denoiser: eps = model(x, t, c)
@@ -22,8 +22,8 @@ def ddim(
     spacing:str="quadratic", # "quadratic", "uniform" or "leading"
     clip_x0:bool=True, # clamp the predicted x0 to [-1, 1] and re-derive ε
     generator:torch.Generator|None=None, # where the noise comes from when eta > 0
-): # yields a State after each step, the last one at t = 0
-    "The non-Markovian family of samplers (DDIM, eq. 12): predicted x0, direction back to x_s, and η times noise."
+): # yields a State after each step, the last one at t = 0; raises ValueError for another `eta`, `spacing` or number of steps
+    "The non-Markovian family of samplers, Eqs. (5) and (6) (DDIM, eq. 12): predicted x0, direction back to x_s, and η times noise."
     if not 0 <= eta <= 1: raise ValueError(f"eta must lie between 0 and 1, got {eta}")
     ts, x, ab = timesteps(sched.T, steps, spacing), xT, sched.alpha_bar
     for i, (t, s) in enumerate(zip(ts, ts[1:])):

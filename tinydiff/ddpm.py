@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['ddpm', 'sample']
 
-# %% ../nbs/04_ddpm.ipynb #5ed31af6
+# %% ../nbs/04_ddpm.ipynb #0730dab7
 import torch
-from tqdm.auto import tqdm
+from tqdm import tqdm
 from .forward import State, denoise, q_posterior
 from .schedule import Schedule, like, timesteps
 
-# %% ../nbs/04_ddpm.ipynb #7a224423
+# %% ../nbs/04_ddpm.ipynb #9a4921f5
 @torch.no_grad()
 def ddpm(
     model, # a denoiser: eps = model(x, t, c)
@@ -22,10 +22,10 @@ def ddpm(
     variance:str="large", # "large" (β) or "small" (the posterior's)
     clip_x0:bool=True, # clamp the predicted x0 to [-1, 1]
     generator:torch.Generator|None=None, # where the noise comes from, on the device of xT
-): # yields a State after each step, the last one at t = 0
-    "Ancestral sampling (DDPM, algorithm 2): draw x_s from the posterior, with the predicted x0 in the place of the true one."
+): # yields a State after each step, the last one at t = 0; raises ValueError for another `variance` or number of steps
+    "Ancestral sampling, Eq. (10) (DDPM, algorithm 2): draw x_s from the posterior, with the predicted x0 in the place of the true one."
     if variance not in ("large", "small"): raise ValueError(f'variance is "large" or "small", not {variance!r}')
-    ts, x = timesteps(sched.T, steps or sched.T), xT
+    ts, x = timesteps(sched.T, sched.T if steps is None else steps), xT
     for i, (t, s) in enumerate(zip(ts, ts[1:])):
         x0, eps = denoise(model, sched, x, t, c, clip_x0)
         x, var = q_posterior(sched, x0, x, t, s)
@@ -33,12 +33,12 @@ def ddpm(
         if s > 0: x = x + var.sqrt() * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
         yield State(s, x, x0, eps, len(ts) - 2 - i)
 
-# %% ../nbs/04_ddpm.ipynb #ef11b981
+# %% ../nbs/04_ddpm.ipynb #39d1288b
 def sample(
     steps, # a sampler that has been called: ddpm(...) or ddim(...)
     progress:bool=True, # show a progress bar
 ) -> torch.Tensor: # (B, C, H, W) the last x
     "Run a sampler to its end and return the last x."
-    with tqdm(steps, desc="sampling", unit="step", disable=not progress) as bar:
-        for st in bar: bar.total = bar.n + st.left + 1
+    with tqdm(desc="sampling", unit="step", disable=not progress) as bar:
+        for st in steps: bar.total = bar.n + st.left + 1; bar.update()
     return st.x
