@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['ddim']
 
-# %% ../nbs/05_ddim.ipynb #3c638328
+# %% ../nbs/05_ddim.ipynb #e469d2cf
 import torch
 from .forward import State, denoise
 from .schedule import Schedule, like, timesteps
 
-# %% ../nbs/05_ddim.ipynb #e31fac35
+# %% ../nbs/05_ddim.ipynb #1bf2902a
 @torch.no_grad()
 def ddim(
     model, # a denoiser: eps = model(x, t, c)
