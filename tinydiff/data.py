@@ -6,7 +6,7 @@
 __all__ = ['CIFAR10_CLASSES', 'CIFAR10_URL', 'CIFAR10_MD5', 'IMAGE_FILES', 'to_uint8', 'grid', 'cifar10_sample', 'read_batch',
            'download_cifar10', 'cifar10', 'eight_bit', 'read_image', 'folder', 'images']
 
-# %% ../nbs/90_data.ipynb #92fc643d
+# %% ../nbs/90_data.ipynb #fe73179f
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,14 +16,14 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-# %% ../nbs/90_data.ipynb #8d67fa71
+# %% ../nbs/90_data.ipynb #f3a5ff99
 def to_uint8(
     x:torch.Tensor, # (B, C, H, W) float in [-1, 1]; what lies outside is clamped
 ) -> torch.Tensor: # (B, C, H, W) uint8, on the CPU
     "Images as they are stored: rounded, not cut (Eq. 1)."
     return ((x.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
 
-# %% ../nbs/90_data.ipynb #ae59b74a
+# %% ../nbs/90_data.ipynb #2bea0904
 def grid(
     x:torch.Tensor, # (B, C, H, W) float in [-1, 1], or uint8; C is 1 or 3
     nrow:int=8, # images in a row
@@ -37,17 +37,17 @@ def grid(
     g = F.pad(g, (0, 1, 0, 1), value=255).permute(1, 2, 0).numpy() # (H, W, 3)
     return Image.fromarray(g).resize((g.shape[1] * scale, g.shape[0] * scale), Image.Resampling.NEAREST)
 
-# %% ../nbs/90_data.ipynb #f850ee25
+# %% ../nbs/90_data.ipynb #cf8ee5af
 CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
 
-# %% ../nbs/90_data.ipynb #30e3d4d3
+# %% ../nbs/90_data.ipynb #0b1709a9
 def cifar10_sample() -> tuple: # images (1000, 3, 32, 32) uint8, labels (1000,) int64, the ten class names
     "The bundled sheet: the first 100 test images of each CIFAR-10 class, in the order of the classes."
     with (files("tinydiff") / "cifar10_sample.webp").open("rb") as f: sheet = np.asarray(Image.open(f).convert("RGB")) # (25*32, 40*32, 3)
     tiles = sheet.reshape(25, 32, 40, 32, 3).transpose(0, 2, 4, 1, 3).reshape(1000, 3, 32, 32)
     return torch.from_numpy(tiles.copy()), torch.arange(1000) // 100, CIFAR10_CLASSES
 
-# %% ../nbs/90_data.ipynb #4f614f84
+# %% ../nbs/90_data.ipynb #965b8191
 def read_batch(
     path, # one file of the binary version, such as data_batch_1.bin
 ) -> np.ndarray: # (10000, 3073) uint8: a label, then 3,072 pixels, per record
@@ -59,10 +59,10 @@ def read_batch(
     if rows[:, 0].max() > 9: raise ValueError(f"{path} is not a CIFAR-10 batch: record {int((rows[:, 0] > 9).argmax()):,} has the label {rows[:, 0][rows[:, 0] > 9][0]}, and there are only 0 to 9: unpack cifar-10-binary.tar.gz again")
     return rows
 
-# %% ../nbs/90_data.ipynb #50134c69
+# %% ../nbs/90_data.ipynb #553116d7
 CIFAR10_URL, CIFAR10_MD5 = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"
 
-# %% ../nbs/90_data.ipynb #c0efd03e
+# %% ../nbs/90_data.ipynb #8b5bb5a9
 def download_cifar10(root): # folder that will hold cifar-10-batches-bin
     "Download, check and unpack CIFAR-10; nothing is left behind when that fails."
     from torchvision.datasets.utils import check_integrity, download_and_extract_archive # here, because torchvision takes seconds to import
@@ -75,7 +75,7 @@ def download_cifar10(root): # folder that will hold cifar-10-batches-bin
         root.mkdir(parents=True, exist_ok=True)
         (Path(part) / "cifar-10-batches-bin").rename(root / "cifar-10-batches-bin")
 
-# %% ../nbs/90_data.ipynb #203f058e
+# %% ../nbs/90_data.ipynb #8c74e1ba
 def cifar10(
     root="data", # folder that holds, or will hold, cifar-10-batches-bin; or that folder itself
     train:bool=True, # the 50,000 training images, or the 10,000 test images
@@ -91,7 +91,7 @@ def cifar10(
     rows = np.concatenate([read_batch(folder / n) for n in names]) # (N, 1 + 3*32*32)
     return torch.from_numpy(rows[:, 1:].reshape(-1, 3, 32, 32).copy()), torch.from_numpy(rows[:, 0].astype(np.int64)), CIFAR10_CLASSES
 
-# %% ../nbs/90_data.ipynb #45a81ac0
+# %% ../nbs/90_data.ipynb #a8182d5c
 def eight_bit(
     im:Image.Image, # in any mode of Pillow
 ) -> Image.Image: # 8 bits per channel, opaque
@@ -105,7 +105,7 @@ def eight_bit(
     im = im.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", im.size, "white"), im)
 
-# %% ../nbs/90_data.ipynb #f0ef67c1
+# %% ../nbs/90_data.ipynb #034d2272
 def read_image(
     path, # a file that Pillow can open; of an animation, the first frame
     size:int, # height and width of the result
@@ -120,10 +120,10 @@ def read_image(
     im = ImageOps.fit(im, (size, size), Image.Resampling.LANCZOS)
     return np.asarray(im).reshape(size, size, channels).transpose(2, 0, 1)
 
-# %% ../nbs/90_data.ipynb #4c2490b9
+# %% ../nbs/90_data.ipynb #b725e25b
 IMAGE_FILES = set(".png .jpg .jpeg .jfif .webp .bmp .gif .tif .tiff .pgm .ppm .avif .jp2".split())
 
-# %% ../nbs/90_data.ipynb #e60b7c35
+# %% ../nbs/90_data.ipynb #dfca870b
 def folder(
     root, # a folder of images; its sub-folders, if any, are the classes
     image_size:int=64, # height and width of the result
@@ -139,10 +139,10 @@ def folder(
     parts = [p.relative_to(root).parts[:-1] for p in files]
     classes = sorted({p[0] for p in parts if p})
     if classes and not all(parts): raise ValueError(f"{root} holds images both beside and inside its class folders, for example {files[parts.index(())]}: use one or the other")
-    x = torch.from_numpy(np.stack([read_image(p, image_size, channels) for p in tqdm(files, desc=f"reading {root}", unit="img", disable=None)]))
+    with tqdm(files, desc=f"reading {root}", unit="img", disable=None) as bar: x = torch.from_numpy(np.stack([read_image(p, image_size, channels) for p in bar]))
     return x, torch.tensor([classes.index(p[0]) for p in parts]) if classes else None, classes
 
-# %% ../nbs/90_data.ipynb #d55bd3a1
+# %% ../nbs/90_data.ipynb #027d006f
 def images(
     name:str="cifar10", # "cifar10", "cifar10-sample" (the bundled sheet) or "folder"
     dir:str="data", # where the data lie

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['cfg']
 
-# %% ../nbs/06_guidance.ipynb #d1b83555
+# %% ../nbs/06_guidance.ipynb #a559f9db
 import torch
 
-# %% ../nbs/06_guidance.ipynb #0baae05d
+# %% ../nbs/06_guidance.ipynb #9440181e
 def cfg(
     model, # a denoiser trained with dropped labels
     w:float=3., # guidance scale: 0 unconditional, 1 conditional, more is guided
