@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['ddim']
 
-# %% ../nbs/05_ddim.ipynb #e469d2cf
+# %% ../nbs/05_ddim.ipynb #cb87f149
 import torch
 from .forward import State, denoise
 from .schedule import Schedule, like, timesteps
 
-# %% ../nbs/05_ddim.ipynb #1bf2902a
+# %% ../nbs/05_ddim.ipynb #17aca45f
 @torch.no_grad()
 def ddim(
     model, # a denoiser: eps = model(x, t, c)

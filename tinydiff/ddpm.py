@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['ddpm', 'sample']
 
-# %% ../nbs/04_ddpm.ipynb #4d01661e
+# %% ../nbs/04_ddpm.ipynb #237b34da
 import torch
 from tqdm import tqdm
 from .forward import State, denoise, q_posterior
 from .schedule import Schedule, like, timesteps
 
-# %% ../nbs/04_ddpm.ipynb #f0051138
+# %% ../nbs/04_ddpm.ipynb #edbd99b3
 @torch.no_grad()
 def ddpm(
     model, # a denoiser: eps = model(x, t, c)
@@ -33,7 +33,7 @@ def ddpm(
         if s > 0: x = x + var.sqrt() * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
         yield State(s, x, x0, eps, len(ts) - 2 - i)
 
-# %% ../nbs/04_ddpm.ipynb #a41a2737
+# %% ../nbs/04_ddpm.ipynb #edc4abc3
 def sample(
     steps, # a sampler that has been called: ddpm(...) or ddim(...)
     progress:bool=True, # show a progress bar

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['cfg']
 
-# %% ../nbs/06_guidance.ipynb #a559f9db
+# %% ../nbs/06_guidance.ipynb #96239795
 import torch
 
-# %% ../nbs/06_guidance.ipynb #9440181e
+# %% ../nbs/06_guidance.ipynb #58491fed
 def cfg(
     model, # a denoiser trained with dropped labels
     w:float=3., # guidance scale: 0 unconditional, 1 conditional, more is guided

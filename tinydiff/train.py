@@ -7,7 +7,7 @@ __all__ = ['diffusion_loss', 'stratified_t', 'drop_labels', 'EMA', 'Recipe', 'dr
            'read', 'restore', 'stop_signal', 'Log', 'make_schedule', 'read_folder', 'from_hub', 'save_folder', 'load',
            'train']
 
-# %% ../nbs/03_train.ipynb #5a731d63
+# %% ../nbs/03_train.ipynb #b02909d0
 import contextlib, dataclasses, json, os, signal, time
 from pathlib import Path
 import torch
@@ -17,7 +17,7 @@ from .forward import Denoiser, q_sample, v_target
 from .schedule import Schedule, schedules
 from .unet import UNet
 
-# %% ../nbs/03_train.ipynb #ebf4c403
+# %% ../nbs/03_train.ipynb #df0bf312
 def diffusion_loss(
     net, # called as net(xt, t, c)
     sched:Schedule,
@@ -31,7 +31,7 @@ def diffusion_loss(
     target = v_target(sched, x0, t, eps) if predict == "v" else {"eps": eps, "x0": x0}[predict]
     return (net(q_sample(sched, x0, t, eps), t, c).float() - target).square().flatten(1).mean(1)
 
-# %% ../nbs/03_train.ipynb #708490bd
+# %% ../nbs/03_train.ipynb #7843c563
 def stratified_t(
     B:int, # batch size
     T:int, # steps of the schedule
@@ -41,7 +41,7 @@ def stratified_t(
     u = (torch.arange(B, device=device) + torch.rand(B, device=device)) / B
     return (u * T).long().clamp(max=T - 1) + 1
 
-# %% ../nbs/03_train.ipynb #29c3b9fc
+# %% ../nbs/03_train.ipynb #d6047540
 def drop_labels(
     c:torch.Tensor, # (B,) int64 labels
     p:float, # probability of dropping each one, 0..1
@@ -50,7 +50,7 @@ def drop_labels(
     "Replace each label by the null label with probability `p`, image by image."
     return torch.where(torch.rand(c.shape, device=c.device) < p, null, c)
 
-# %% ../nbs/03_train.ipynb #f098865c
+# %% ../nbs/03_train.ipynb #0eb3ce40
 class EMA:
     "An exponential moving average of a network's parameters, Eq. (18), with a half-life counted in images."
     def __init__(self,
@@ -70,7 +70,7 @@ class EMA:
         half = min(self.images, self.ramp * seen)
         torch._foreach_lerp_(list(self.shadow.values()), [v.detach() for v in net.state_dict().values()], 1 - 0.5 ** (batch / half))
 
-# %% ../nbs/03_train.ipynb #acb3477d
+# %% ../nbs/03_train.ipynb #fe263fa0
 @dataclasses.dataclass
 class Recipe:
     "How to train: the section `train` of a config. Everything that counts, counts images."
@@ -93,7 +93,7 @@ class Recipe:
         "Warm-up, plateau, linear decay."
         return self.lr * min(1, (seen + self.batch) / max(1, self.warmup), (self.images - seen) / max(1, self.decay * self.images))
 
-# %% ../nbs/03_train.ipynb #ee463967
+# %% ../nbs/03_train.ipynb #683b681f
 def draw_batch(x, y, r, step, T, null): # uint8 images, labels or None, recipe, step, steps of the schedule, null label
     "Batch number `step`, a function of (seed, step) alone: (x0, c, t, eps) on the device of `x`."
     torch.manual_seed(r.seed * 1_000_000_007 + step)
@@ -103,7 +103,7 @@ def draw_batch(x, y, r, step, T, null): # uint8 images, labels or None, recipe, 
     c = None if y is None or not null else drop_labels(y[i], r.drop, null)
     return x0, c, stratified_t(r.batch, T, x.device), torch.randn_like(x0)
 
-# %% ../nbs/03_train.ipynb #e84a6167
+# %% ../nbs/03_train.ipynb #e547a226
 def use_bf16(
     precision:str, # "auto", "bf16" or "fp32"
     device, # a torch device
@@ -113,7 +113,7 @@ def use_bf16(
     if torch.device(device).type == "cuda": return torch.cuda.is_bf16_supported()
     return any(getattr(torch.cpu, f, bool)() for f in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
 
-# %% ../nbs/03_train.ipynb #2ee4c69b
+# %% ../nbs/03_train.ipynb #9978fe48
 def save_checkpoint(
     obj:dict, # tensors and plain values
     path, # a file
@@ -123,14 +123,14 @@ def save_checkpoint(
     with open(tmp, "wb") as f: torch.save(obj, f); f.flush(); os.fsync(f.fileno())
     os.replace(tmp, path)
 
-# %% ../nbs/03_train.ipynb #8eace797
+# %% ../nbs/03_train.ipynb #1d7fa838
 def save(out, config, net, ema, opt, step): # folder; config; network, EMA, optimizer; steps done
     "Write `last.pt`, all that an exact resume needs, and `ema.pt`, all that a sampler needs."
     seen = step * config["train"]["batch"]
     save_checkpoint(dict(config=config, step=step, net=net.state_dict(), ema=ema.shadow, opt=opt.state_dict()), out / "last.pt")
     save_checkpoint(dict(config=config, images=seen, net=ema.shadow), out / "ema.pt")
 
-# %% ../nbs/03_train.ipynb #8e3484ce
+# %% ../nbs/03_train.ipynb #f1887966
 def read(path): # a .pt file
     "A checkpoint's dictionary, on the CPU; nothing in the file is run."
     try: ckpt = torch.load(path, map_location="cpu", weights_only=True)
@@ -139,7 +139,7 @@ def read(path): # a .pt file
     if not isinstance(ckpt, dict) or not {"config", "net"} <= set(ckpt): raise ValueError(f"{path} holds no config and weights: it is some other file, not a checkpoint of this project")
     return ckpt
 
-# %% ../nbs/03_train.ipynb #315e4a51
+# %% ../nbs/03_train.ipynb #355850fc
 def restore(path, net, ema, opt, config): # last.pt; fresh network, EMA, optimizer to fill; the config of this run
     "Load `last.pt` into network, EMA and optimizer; return the step that it was written after."
     ckpt = read(path)
@@ -151,7 +151,7 @@ def restore(path, net, ema, opt, config): # last.pt; fresh network, EMA, optimiz
     for k, v in ckpt["ema"].items(): ema.shadow[k].copy_(v)
     return ckpt["step"]
 
-# %% ../nbs/03_train.ipynb #25526676
+# %% ../nbs/03_train.ipynb #42555f5c
 @contextlib.contextmanager
 def stop_signal():
     "Collect SIGINT and SIGTERM in a list, so that the step in hand can be finished first."
@@ -162,7 +162,7 @@ def stop_signal():
     finally:
         for s, o in zip(signals, old): signal.signal(s, o)
 
-# %% ../nbs/03_train.ipynb #91d1b7f6
+# %% ../nbs/03_train.ipynb #a38c2a78
 class Log:
     "Sums of the loss, kept on the device, written as one line of `metrics.jsonl` per interval."
     def __init__(self, path, T, seen, device): # file; steps of the schedule; images seen so far; torch device
@@ -190,26 +190,26 @@ class Log:
         self.sums.zero_(); self.seen, self.start = seen, now
         return round(mean, 4)
 
-# %% ../nbs/03_train.ipynb #d3303712
+# %% ../nbs/03_train.ipynb #d55a7412
 def make_schedule(section:dict): # {"name": "linear", "T": 1000, ...}
     "The schedule that a config's section describes."
     return schedules[section["name"]](**{k: v for k, v in section.items() if k != "name"})
 
-# %% ../nbs/03_train.ipynb #8ee175a0
+# %% ../nbs/03_train.ipynb #3cc1dfb5
 def read_folder(path): # a folder with config.json and model.safetensors
     "The config and the weights of a published checkpoint."
     try: return json.loads((path / "config.json").read_text()), load_file(path / "model.safetensors")
     except FileNotFoundError: raise FileNotFoundError(f"there is no checkpoint {path}: it is neither a .pt file nor a folder with config.json and model.safetensors") from None
     except Exception as e: raise ValueError(f"{path} is not a whole checkpoint of this project ({type(e).__name__}): config.json or model.safetensors may be cut short, or some other file") from None
 
-# %% ../nbs/03_train.ipynb #6a4012f4
+# %% ../nbs/03_train.ipynb #ebd78340
 def from_hub(repo): # "user/name"
     "Download a published checkpoint, or find it in the hub's cache; return its folder."
     from huggingface_hub import snapshot_download
     try: return snapshot_download(repo, allow_patterns=["config.json", "model.safetensors"])
     except Exception as e: raise FileNotFoundError(f"{repo} is no file or folder here, and the hub did not give it ({type(e).__name__}): check the name and the network") from None
 
-# %% ../nbs/03_train.ipynb #c0047267
+# %% ../nbs/03_train.ipynb #77783949
 def save_folder(
     folder, # where config.json and model.safetensors go
     config:dict, # the config of the run
@@ -221,7 +221,7 @@ def save_folder(
     save_file({k: v.to(dtype).contiguous() for k, v in weights.items()}, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
 
-# %% ../nbs/03_train.ipynb #811d806b
+# %% ../nbs/03_train.ipynb #a2921b15
 def load(
     src, # a .pt file, a folder with config.json and model.safetensors, or the id of one on the Hugging Face hub
     device="cpu", # a torch device
@@ -239,7 +239,7 @@ def load(
     except (KeyError, TypeError, RuntimeError, ValueError) as e: raise ValueError(f"the weights in {src} do not fit the config that came with them: {str(e).splitlines()[0]}") from None
     return model.to(device, memory_format=torch.channels_last).eval(), sched, config
 
-# %% ../nbs/03_train.ipynb #26b01d2e
+# %% ../nbs/03_train.ipynb #8c32d87a
 def train(
     config:dict, # a checked config: sections schedule, model and train are read
     x:torch.Tensor, # (N, C, H, W) uint8 images

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['timestep_embedding', 'norm', 'zero', 'ResBlock', 'Attention', 'Block', 'check', 'UNet']
 
-# %% ../nbs/02_unet.ipynb #9b492c32
+# %% ../nbs/02_unet.ipynb #3fa125d9
 import math
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-# %% ../nbs/02_unet.ipynb #dc3daeca
+# %% ../nbs/02_unet.ipynb #027d33dd
 def timestep_embedding(
     t:torch.Tensor, # (B,) int64
     dim:int, # width of the embedding, even
@@ -22,14 +22,14 @@ def timestep_embedding(
     args = t[:, None].float() * freqs # (B, dim/2)
     return torch.cat([args.sin(), args.cos()], dim=1)
 
-# %% ../nbs/02_unet.ipynb #876f2dff
+# %% ../nbs/02_unet.ipynb #a258b520
 def norm(
     ch:int, # number of channels, a multiple of 4
 ) -> nn.GroupNorm:
     "GroupNorm, Eq. (6), with at least 4 channels a group and at most 32 groups."
     return nn.GroupNorm(math.gcd(ch // 4, 32), ch)
 
-# %% ../nbs/02_unet.ipynb #4111bf7d
+# %% ../nbs/02_unet.ipynb #5d29d8cb
 def zero(
     module:nn.Module, # any module
 ) -> nn.Module: # the same one
@@ -37,7 +37,7 @@ def zero(
     for p in module.parameters(): nn.init.zeros_(p)
     return module
 
-# %% ../nbs/02_unet.ipynb #5ba5c45a
+# %% ../nbs/02_unet.ipynb #a0feca1d
 class ResBlock(nn.Module):
     "Two normalised convolutions beside a shortcut; time and class set scale and shift in between, Eq. (7)."
     def __init__(self,
@@ -62,7 +62,7 @@ class ResBlock(nn.Module):
         h = self.norm2(h) * (1 + scale) + shift
         return self.skip(x) + self.conv2(self.drop(F.silu(h)))
 
-# %% ../nbs/02_unet.ipynb #152b974c
+# %% ../nbs/02_unet.ipynb #ea06c114
 class Attention(nn.Module):
     "Every position looks at every other one, Eq. (8): H·W tokens of C channels."
     def __init__(self,
@@ -80,7 +80,7 @@ class Attention(nn.Module):
         h = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2)
         return x + self.out(h.reshape(B, C, H, W))
 
-# %% ../nbs/02_unet.ipynb #bd9f4f3c
+# %% ../nbs/02_unet.ipynb #6024cfeb
 class Block(nn.Module):
     "A residual block, followed by attention at the resolutions that have it."
     def __init__(self,
@@ -95,7 +95,7 @@ class Block(nn.Module):
 
     def forward(self, x, emb): return self.attn(self.res(x, emb)) # (B, cin, H, W), (B, emb) -> (B, cout, H, W)
 
-# %% ../nbs/02_unet.ipynb #56665e7b
+# %% ../nbs/02_unet.ipynb #e4006d17
 def check(image_size, channels, num_classes, ch, mult, blocks, dropout, patch): # as in `UNet`
     "Raise a ValueError that names the first size that cannot be built."
     for name, v in dict(image_size=image_size, channels=channels, ch=ch, blocks=blocks, patch=patch, **{f"mult[{i}]": m for i, m in enumerate(mult)}).items():
@@ -107,7 +107,7 @@ def check(image_size, channels, num_classes, ch, mult, blocks, dropout, patch): 
     unit = patch * 2 ** (len(mult) - 1)
     if image_size % unit: raise ValueError(f"model.image_size {image_size} is not divisible by {unit}, which patch {patch} and {len(mult)} levels need: choose another size or fewer levels")
 
-# %% ../nbs/02_unet.ipynb #f81944f3
+# %% ../nbs/02_unet.ipynb #207fa0a8
 class UNet(nn.Module):
     "x_t, t and a label in, a prediction of the shape of x_t out (DDPM, appendix B, with scale-shift and a class embedding)."
     def __init__(self,
