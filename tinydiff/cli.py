@@ -6,7 +6,7 @@
 __all__ = ['Look', 'defaults', 'sections', 'unknown', 'checked', 'check_look', 'verify', 'fill', 'read_config', 'pick_device',
            'seed', 'parser', 'guard', 'pick_labels', 'draw', 'train_main', 'sample_main']
 
-# %% ../nbs/91_cli.ipynb #645220dd
+# %% ../nbs/91_cli.ipynb #6b0fb6f7
 import argparse, dataclasses, difflib, functools, inspect, json, math, sys
 from pathlib import Path
 import tinydiff
@@ -20,7 +20,7 @@ from .schedule import schedules
 from .train import Recipe, load, make_schedule, train
 from .unet import UNet
 
-# %% ../nbs/91_cli.ipynb #c58c725d
+# %% ../nbs/91_cli.ipynb #3b775e81
 @dataclasses.dataclass
 class Look:
     "How to draw the sample grid: the section `sample` of a config."
@@ -30,24 +30,24 @@ class Look:
     w:float = 3.0 # guidance scale, ignored without classes
     grid:int = 8 # images per side
 
-# %% ../nbs/91_cli.ipynb #ac79a195
+# %% ../nbs/91_cli.ipynb #79fc016b
 def defaults(f): # a function
     "The keyword arguments of `f` that have a default, with it."
     return {k: list(p.default) if isinstance(p.default, tuple) else p.default for k, p in inspect.signature(f).parameters.items() if p.default is not p.empty}
 
-# %% ../nbs/91_cli.ipynb #844eb681
+# %% ../nbs/91_cli.ipynb #98b9c18e
 def sections(schedule="linear"): # name of the schedule
     "Every key of a config with its default: the arguments of the functions that use them."
-    if schedule not in schedules: raise ValueError(f"schedule.name is one of {', '.join(schedules)}, not {schedule!r}")
+    if schedule not in list(schedules): raise ValueError(f"schedule.name is one of {', '.join(schedules)}, not {schedule!r}")
     return dict(data=dict(name="cifar10", dir="data", classes=[]), schedule=dict(name=schedule, **defaults(schedules[schedule])),
                 model=defaults(UNet), train=dataclasses.asdict(Recipe()), sample=dataclasses.asdict(Look()))
 
-# %% ../nbs/91_cli.ipynb #7e7507f1
+# %% ../nbs/91_cli.ipynb #28bd89d8
 def unknown(what, name, known): # "key train.lrr", "lrr", the known names
     near = difflib.get_close_matches(str(name), known, 1)
     return f"the config has an unknown {what}" + (f": did you mean {near[0]}?" if near else f": known are {', '.join(known)}")
 
-# %% ../nbs/91_cli.ipynb #1d08160f
+# %% ../nbs/91_cli.ipynb #a2988b32
 def checked(
     key:str, # "section.key", for the message
     value, # what the config says
@@ -63,7 +63,7 @@ def checked(
         raise ValueError(f"{key} must be of type {type(default).__name__}, for example {default!r}, but the config says {value!r}")
     return value
 
-# %% ../nbs/91_cli.ipynb #985d1045
+# %% ../nbs/91_cli.ipynb #56d55bc9
 def check_look(look, T): # how to sample; steps of the schedule
     "Refuse a sampler, a number of steps or a grid that cannot be."
     if look.sampler not in ("ddim", "ddpm"): raise ValueError(f"the sampler is ddim or ddpm, not {look.sampler!r}")
@@ -72,14 +72,14 @@ def check_look(look, T): # how to sample; steps of the schedule
     if look.grid < 1: raise ValueError(f"grid is the number of images per side and must be at least 1, got {look.grid}")
     if not math.isfinite(look.w): raise ValueError(f"the guidance scale w must be a finite number, got {look.w}")
 
-# %% ../nbs/91_cli.ipynb #3f59acbc
+# %% ../nbs/91_cli.ipynb #2cdc6665
 def verify(config): # a whole config
     "Refuse values that no run could use, before any work starts."
     r, look, model = config["train"], config["sample"], config["model"]
     for k in ("images", "batch", "ema", "log", "save"):
         if r[k] < 1: raise ValueError(f"train.{k} must be at least 1, got {r[k]}")
     if r["images"] < r["batch"]: raise ValueError(f"train.images {r['images']} is less than one batch of {r['batch']}")
-    if r["lr"] <= 0 or r["clip"] <= 0: raise ValueError(f"train.lr and train.clip must be above 0, got {r['lr']} and {r['clip']}")
+    if not (r["lr"] > 0 and r["clip"] > 0): raise ValueError(f"train.lr and train.clip must be above 0, got {r['lr']} and {r['clip']}")
     for k in ("drop", "decay"):
         if not 0 <= r[k] <= 1: raise ValueError(f"train.{k} is a share between 0 and 1, got {r[k]}")
     for k, known in dict(predict=("eps", "x0", "v"), precision=("auto", "bf16", "fp32")).items():
@@ -88,7 +88,7 @@ def verify(config): # a whole config
     check_look(Look(**look), make_schedule(config["schedule"]).T)
     with torch.device("meta"): UNet(**model)
 
-# %% ../nbs/91_cli.ipynb #d8dc9b40
+# %% ../nbs/91_cli.ipynb #da90b42f
 def fill(
     config:dict, # sections as read from YAML, possibly partial
 ) -> dict: # every section, whole
@@ -105,7 +105,7 @@ def fill(
     verify(whole)
     return whole
 
-# %% ../nbs/91_cli.ipynb #cd6e699d
+# %% ../nbs/91_cli.ipynb #df401cc9
 def read_config(
     path, # a YAML file
     sets=(), # "section.key=value" strings that override it
@@ -118,28 +118,30 @@ def read_config(
         key, eq, value = s.partition("=")
         section, dot, name = key.partition(".")
         if not (eq and dot): raise ValueError(f"--set wants section.key=value, for example train.lr=0.001, got {s!r}")
-        if isinstance(config, dict) and isinstance(config.setdefault(section, {}), dict): config[section][name] = yaml.safe_load(value)
+        try: value = yaml.safe_load(value)
+        except yaml.YAMLError: raise ValueError(f"--set {s}: the value is not valid YAML") from None
+        if isinstance(config, dict) and isinstance(config.setdefault(section, {}), dict): config[section][name] = value
     return fill(config)
 
-# %% ../nbs/91_cli.ipynb #65cba3c2
+# %% ../nbs/91_cli.ipynb #01c23c2b
 def pick_device(name): # "auto", "cpu" or "cuda"
     if name == "cuda" and not torch.cuda.is_available(): raise ValueError("--device cuda: no CUDA device is available here; use --device cpu or auto")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
-# %% ../nbs/91_cli.ipynb #57601b7f
+# %% ../nbs/91_cli.ipynb #dae28aa7
 def seed(text): # a whole number, as text
     "A seed from the command line."
     if not text.isdecimal() or int(text) >= 2**32: raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 to {2**32 - 1}, not {text!r}")
     return int(text)
 
-# %% ../nbs/91_cli.ipynb #b7207393
+# %% ../nbs/91_cli.ipynb #5b884003
 def parser(about): # one line
     p = argparse.ArgumentParser(description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     p.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute")
     p.add_argument("--seed", type=seed, help="of all random numbers")
     return p
 
-# %% ../nbs/91_cli.ipynb #dec1996f
+# %% ../nbs/91_cli.ipynb #9789f4b5
 def guard(main): # a function of a list of arguments
     "Turn a user's mistake into one sentence and exit code 2."
     @functools.wraps(main)
@@ -149,7 +151,7 @@ def guard(main): # a function of a list of arguments
         except KeyboardInterrupt: sys.exit(130)
     return program
 
-# %% ../nbs/91_cli.ipynb #4acb35b2
+# %% ../nbs/91_cli.ipynb #ce5166d8
 def pick_labels(
     labels, # class names or indices, as text; empty for all classes
     config:dict, # the checkpoint's config
@@ -166,7 +168,7 @@ def pick_labels(
         raise ValueError(f"--label {s}: the model has no such class; it knows {known}")
     return [index(s) for s in labels] or list(range(K))
 
-# %% ../nbs/91_cli.ipynb #bcfc7cd7
+# %% ../nbs/91_cli.ipynb #099c6476
 def draw(
     model, # a denoiser with `.net`, as returned by `load`
     sched, # its schedule
@@ -191,7 +193,7 @@ def draw(
         for st in states: film.append(to_uint8(st.x)); yield st
     return sample(states if film is None else kept(), progress)
 
-# %% ../nbs/91_cli.ipynb #0b4a4b9a
+# %% ../nbs/91_cli.ipynb #d7b6b1f4
 @guard
 def train_main(argv=None):
     "Train a model; its checkpoints, log and samples go to out/<name of the config>/."
@@ -222,7 +224,7 @@ def train_main(argv=None):
     grid(draw(model, sched, config, Look(**config["sample"])), config["sample"]["grid"]).save(out / "samples.png")
     print(f"done: weights in {out / 'ema.pt'}, samples in {out / 'samples.png'}")
 
-# %% ../nbs/91_cli.ipynb #c8d07b66
+# %% ../nbs/91_cli.ipynb #3dcaa25e
 @guard
 def sample_main(argv=None):
     "Draw a grid of samples from a checkpoint, one class per row."
