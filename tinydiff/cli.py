@@ -6,8 +6,8 @@
 __all__ = ['Look', 'defaults', 'sections', 'unknown', 'checked', 'check_look', 'verify', 'fill', 'read_config', 'pick_device',
            'seed', 'parser', 'guard', 'pick_labels', 'draw', 'train_main', 'sample_main']
 
-# %% ../nbs/91_cli.ipynb #6b0fb6f7
-import argparse, dataclasses, difflib, functools, inspect, json, math, sys
+# %% ../nbs/91_cli.ipynb #b0830f93
+import argparse, dataclasses, difflib, functools, inspect, json, math, os, shlex, sys
 from pathlib import Path
 import tinydiff
 import torch
@@ -16,11 +16,12 @@ from .data import grid, images, to_uint8
 from .ddim import ddim
 from .ddpm import ddpm, sample
 from .guidance import cfg
+from .runs import faults, in_turn, processes, ranks
 from .schedule import schedules
 from .train import Recipe, load, make_schedule, train
 from .unet import UNet
 
-# %% ../nbs/91_cli.ipynb #3b775e81
+# %% ../nbs/91_cli.ipynb #94704ee1
 @dataclasses.dataclass
 class Look:
     "How to draw the sample grid: the section `sample` of a config."
@@ -30,24 +31,24 @@ class Look:
     w:float = 3.0 # guidance scale, ignored without classes
     grid:int = 8 # images per side
 
-# %% ../nbs/91_cli.ipynb #79fc016b
+# %% ../nbs/91_cli.ipynb #e36369a5
 def defaults(f): # a function
     "The keyword arguments of `f` that have a default, with it."
     return {k: list(p.default) if isinstance(p.default, tuple) else p.default for k, p in inspect.signature(f).parameters.items() if p.default is not p.empty}
 
-# %% ../nbs/91_cli.ipynb #98b9c18e
+# %% ../nbs/91_cli.ipynb #2567a8c6
 def sections(schedule="linear"): # name of the schedule
     "Every key of a config with its default: the arguments of the functions that use them."
     if schedule not in list(schedules): raise ValueError(f"schedule.name is one of {', '.join(schedules)}, not {schedule!r}")
     return dict(data=dict(name="cifar10", dir="data", classes=[]), schedule=dict(name=schedule, **defaults(schedules[schedule])),
                 model=defaults(UNet), train=dataclasses.asdict(Recipe()), sample=dataclasses.asdict(Look()))
 
-# %% ../nbs/91_cli.ipynb #28bd89d8
+# %% ../nbs/91_cli.ipynb #4c598a4b
 def unknown(what, name, known): # "key train.lrr", "lrr", the known names
     near = difflib.get_close_matches(str(name), known, 1)
     return f"the config has an unknown {what}" + (f": did you mean {near[0]}?" if near else f": known are {', '.join(known)}")
 
-# %% ../nbs/91_cli.ipynb #a2988b32
+# %% ../nbs/91_cli.ipynb #f58d0841
 def checked(
     key:str, # "section.key", for the message
     value, # what the config says
@@ -63,7 +64,7 @@ def checked(
         raise ValueError(f"{key} must be of type {type(default).__name__}, for example {default!r}, but the config says {value!r}")
     return value
 
-# %% ../nbs/91_cli.ipynb #56d55bc9
+# %% ../nbs/91_cli.ipynb #e33c4f8f
 def check_look(look, T): # how to sample; steps of the schedule
     "Refuse a sampler, a number of steps or a grid that cannot be."
     if look.sampler not in ("ddim", "ddpm"): raise ValueError(f"the sampler is ddim or ddpm, not {look.sampler!r}")
@@ -72,14 +73,16 @@ def check_look(look, T): # how to sample; steps of the schedule
     if look.grid < 1: raise ValueError(f"grid is the number of images per side and must be at least 1, got {look.grid}")
     if not math.isfinite(look.w): raise ValueError(f"the guidance scale w must be a finite number, got {look.w}")
 
-# %% ../nbs/91_cli.ipynb #2cdc6665
+# %% ../nbs/91_cli.ipynb #2be7c172
 def verify(config): # a whole config
     "Refuse values that no run could use, before any work starts."
     r, look, model = config["train"], config["sample"], config["model"]
-    for k in ("images", "batch", "ema", "log", "save"):
-        if r[k] < 1: raise ValueError(f"train.{k} must be at least 1, got {r[k]}")
+    if not r["ema"]: raise ValueError("train.ema needs at least one half-life in images, for example [500000]")
+    for k in ("images", "batch", "log", "save", "ema"):
+        if (min(r[k]) if k == "ema" else r[k]) < 1: raise ValueError(f"train.{k} must be at least 1, got {r[k]}")
     if r["images"] < r["batch"]: raise ValueError(f"train.images {r['images']} is less than one batch of {r['batch']}")
     if not (r["lr"] > 0 and r["clip"] > 0): raise ValueError(f"train.lr and train.clip must be above 0, got {r['lr']} and {r['clip']}")
+    if r["micro"] < 0 or not 0 <= r["gamma"] < math.inf: raise ValueError(f"train.micro and train.gamma must be 0 (off) or more, got {r['micro']} and {r['gamma']}")
     for k in ("drop", "decay"):
         if not 0 <= r[k] <= 1: raise ValueError(f"train.{k} is a share between 0 and 1, got {r[k]}")
     for k, known in dict(predict=("eps", "x0", "v"), precision=("auto", "bf16", "fp32")).items():
@@ -88,7 +91,7 @@ def verify(config): # a whole config
     check_look(Look(**look), make_schedule(config["schedule"]).T)
     with torch.device("meta"): UNet(**model)
 
-# %% ../nbs/91_cli.ipynb #da90b42f
+# %% ../nbs/91_cli.ipynb #8b6865f9
 def fill(
     config:dict, # sections as read from YAML, possibly partial
 ) -> dict: # every section, whole
@@ -105,7 +108,7 @@ def fill(
     verify(whole)
     return whole
 
-# %% ../nbs/91_cli.ipynb #df401cc9
+# %% ../nbs/91_cli.ipynb #46462a42
 def read_config(
     path, # a YAML file
     sets=(), # "section.key=value" strings that override it
@@ -123,35 +126,37 @@ def read_config(
         if isinstance(config, dict) and isinstance(config.setdefault(section, {}), dict): config[section][name] = value
     return fill(config)
 
-# %% ../nbs/91_cli.ipynb #01c23c2b
+# %% ../nbs/91_cli.ipynb #d9c13a9a
 def pick_device(name): # "auto", "cpu" or "cuda"
     if name == "cuda" and not torch.cuda.is_available(): raise ValueError("--device cuda: no CUDA device is available here; use --device cpu or auto")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
-# %% ../nbs/91_cli.ipynb #dae28aa7
+# %% ../nbs/91_cli.ipynb #22d20fa5
 def seed(text): # a whole number, as text
     "A seed from the command line."
     if not text.isdecimal() or int(text) >= 2**32: raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 to {2**32 - 1}, not {text!r}")
     return int(text)
 
-# %% ../nbs/91_cli.ipynb #5b884003
+# %% ../nbs/91_cli.ipynb #16635ec6
 def parser(about): # one line
     p = argparse.ArgumentParser(description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     p.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute")
     p.add_argument("--seed", type=seed, help="of all random numbers")
     return p
 
-# %% ../nbs/91_cli.ipynb #9789f4b5
+# %% ../nbs/91_cli.ipynb #3aa2dedb
 def guard(main): # a function of a list of arguments
     "Turn a user's mistake into one sentence and exit code 2."
     @functools.wraps(main)
     def program(argv=None):
         try: return sys.exit(main(argv))
-        except (ValueError, OSError, FloatingPointError) as e: print(f"error: {e}", file=sys.stderr); sys.exit(2)
+        except (ValueError, OSError, FloatingPointError, MemoryError) as e:
+            if os.environ.get("RANK", "0") == "0" or isinstance(e, ConnectionError): print(f"error: {e}", file=sys.stderr) # once, not by each process
+            sys.exit(2)
         except KeyboardInterrupt: sys.exit(130)
     return program
 
-# %% ../nbs/91_cli.ipynb #ce5166d8
+# %% ../nbs/91_cli.ipynb #9b7a13f1
 def pick_labels(
     labels, # class names or indices, as text; empty for all classes
     config:dict, # the checkpoint's config
@@ -168,7 +173,7 @@ def pick_labels(
         raise ValueError(f"--label {s}: the model has no such class; it knows {known}")
     return [index(s) for s in labels] or list(range(K))
 
-# %% ../nbs/91_cli.ipynb #099c6476
+# %% ../nbs/91_cli.ipynb #e623ea73
 def draw(
     model, # a denoiser with `.net`, as returned by `load`
     sched, # its schedule
@@ -193,7 +198,7 @@ def draw(
         for st in states: film.append(to_uint8(st.x)); yield st
     return sample(states if film is None else kept(), progress)
 
-# %% ../nbs/91_cli.ipynb #d7b6b1f4
+# %% ../nbs/91_cli.ipynb #69d28689
 @guard
 def train_main(argv=None):
     "Train a model; its checkpoints, log and samples go to out/<name of the config>/."
@@ -206,25 +211,26 @@ def train_main(argv=None):
     p.add_argument("--resume", action="store_true", help="continue the run in --out")
     a = p.parse_args(argv)
     over = [f"{k}={json.dumps(v)}" for k, v in {"data.dir": a.data, "train.images": a.images, "train.seed": a.seed}.items() if v is not None]
-    config, out, device = read_config(a.config, a.set + over), Path(a.out or Path("out") / Path(a.config).stem), pick_device(a.device)
-    if a.resume and not (out / "last.pt").exists(): raise ValueError(f"--resume: there is no run in {out}; leave it out to start one")
-    if not a.resume and (out / "last.pt").exists(): raise ValueError(f"{out} already holds a run: add --resume to continue it, or --out to start another")
-    x, y, classes = images(config["data"]["name"], config["data"]["dir"], config["model"]["image_size"], config["model"]["channels"])
-    K = config["model"]["num_classes"]
-    if K and K != len(classes): raise ValueError(f"model.num_classes is {K}, but the data have {len(classes)} classes; 0 trains without labels")
-    config["data"]["classes"] = classes if K else []
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    print(f"{len(x):,} images, {sum(v.numel() for v in UNet(**config['model']).parameters()):,} parameters, on {device}; the run is in {out}/")
-    stopped = train(config, x, y, out, a.resume, device)
-    if stopped:
-        print(f"stopped and saved; to continue: train.py --config {a.config} --out {out} --resume")
-        return 128 + stopped
+    config, out = read_config(a.config, a.set + over), Path(a.out or Path("out") / Path(a.config).stem)
+    begun = any((out / name).exists() for name in ("last.pt", "prev.pt"))
+    resume = a.resume or begun and int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0 # torchrun brings a lost run back
+    if resume and not begun: raise ValueError(f"--resume: there is no run in {out}; leave it out to start one")
+    if begun and not resume: raise ValueError(f"{out} already holds a run: add --resume to continue it, or --out to start another")
+    with processes(pick_device(a.device)) as device, faults(config["train"]["batch"], config["train"]["micro"]):
+        with in_turn(): x, y, classes = images(*(config["data"][k] for k in ("name", "dir")), *(config["model"][k] for k in ("image_size", "channels")))
+        K, (rank, world) = config["model"]["num_classes"], ranks()
+        if K and K != len(classes): raise ValueError(f"model.num_classes is {K}, but the data have {len(classes)} classes; 0 trains without labels")
+        config["data"]["classes"] = classes if K else []
+        if rank == 0: print(f"{len(x):,} images, {sum(v.numel() for v in UNet(**config['model']).parameters()):,} parameters, on {device}{f' and {world - 1} more' if world > 1 else ''}; the run is in {out}/")
+        stopped = train(config, x, y, out, resume, device)
+    if stopped and rank == 0: print(f"stopped and saved; to continue: train.py {shlex.join(v for v in (sys.argv[1:] if argv is None else argv) if v != '--resume')} --resume")
+    if stopped: return 128 + stopped
+    if rank: return
     model, sched, config = load(out / "ema.pt", device)
     grid(draw(model, sched, config, Look(**config["sample"])), config["sample"]["grid"]).save(out / "samples.png")
     print(f"done: weights in {out / 'ema.pt'}, samples in {out / 'samples.png'}")
 
-# %% ../nbs/91_cli.ipynb #3dcaa25e
+# %% ../nbs/91_cli.ipynb #2c4ef0c2
 @guard
 def sample_main(argv=None):
     "Draw a grid of samples from a checkpoint, one class per row."

@@ -4,26 +4,29 @@
 
 # %% auto #0
 __all__ = ['CIFAR10_CLASSES', 'CIFAR10_URL', 'CIFAR10_MD5', 'IMAGE_FILES', 'to_uint8', 'grid', 'cifar10_sample', 'read_batch',
-           'download_cifar10', 'cifar10', 'eight_bit', 'read_image', 'folder', 'images']
+           'download_cifar10', 'cifar10', 'eight_bit', 'read_image', 'Mapped', 'stamps', 'keep', 'packed', 'fill',
+           'pack', 'fits', 'folder', 'images']
 
-# %% ../nbs/90_data.ipynb #fe73179f
+# %% ../nbs/90_data.ipynb #d0c1b318
+import errno, hashlib, io, json, mmap, os, re, shutil
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 import torch.nn.functional as F
+from filelock import FileLock
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-# %% ../nbs/90_data.ipynb #f3a5ff99
+# %% ../nbs/90_data.ipynb #f194bcb2
 def to_uint8(
     x:torch.Tensor, # (B, C, H, W) float in [-1, 1]; what lies outside is clamped
 ) -> torch.Tensor: # (B, C, H, W) uint8, on the CPU
     "Images as they are stored: rounded, not cut (Eq. 1)."
     return ((x.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
 
-# %% ../nbs/90_data.ipynb #2bea0904
+# %% ../nbs/90_data.ipynb #d476a900
 def grid(
     x:torch.Tensor, # (B, C, H, W) float in [-1, 1], or uint8; C is 1 or 3
     nrow:int=8, # images in a row
@@ -37,17 +40,17 @@ def grid(
     g = F.pad(g, (0, 1, 0, 1), value=255).permute(1, 2, 0).numpy() # (H, W, 3)
     return Image.fromarray(g).resize((g.shape[1] * scale, g.shape[0] * scale), Image.Resampling.NEAREST)
 
-# %% ../nbs/90_data.ipynb #cf8ee5af
+# %% ../nbs/90_data.ipynb #4375492e
 CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
 
-# %% ../nbs/90_data.ipynb #0b1709a9
+# %% ../nbs/90_data.ipynb #b8c446d3
 def cifar10_sample() -> tuple: # images (1000, 3, 32, 32) uint8, labels (1000,) int64, the ten class names
     "The bundled sheet: the first 100 test images of each CIFAR-10 class, in the order of the classes."
     with (files("tinydiff") / "cifar10_sample.webp").open("rb") as f: sheet = np.asarray(Image.open(f).convert("RGB")) # (25*32, 40*32, 3)
     tiles = sheet.reshape(25, 32, 40, 32, 3).transpose(0, 2, 4, 1, 3).reshape(1000, 3, 32, 32)
     return torch.from_numpy(tiles.copy()), torch.arange(1000) // 100, CIFAR10_CLASSES
 
-# %% ../nbs/90_data.ipynb #965b8191
+# %% ../nbs/90_data.ipynb #f977cdd2
 def read_batch(
     path, # one file of the binary version, such as data_batch_1.bin
 ) -> np.ndarray: # (10000, 3073) uint8: a label, then 3,072 pixels, per record
@@ -59,10 +62,10 @@ def read_batch(
     if rows[:, 0].max() > 9: raise ValueError(f"{path} is not a CIFAR-10 batch: record {int((rows[:, 0] > 9).argmax()):,} has the label {rows[:, 0][rows[:, 0] > 9][0]}, and there are only 0 to 9: unpack cifar-10-binary.tar.gz again")
     return rows
 
-# %% ../nbs/90_data.ipynb #553116d7
+# %% ../nbs/90_data.ipynb #dd337606
 CIFAR10_URL, CIFAR10_MD5 = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"
 
-# %% ../nbs/90_data.ipynb #8b5bb5a9
+# %% ../nbs/90_data.ipynb #2a08ae52
 def download_cifar10(root): # folder that will hold cifar-10-batches-bin
     "Download, check and unpack CIFAR-10; nothing is left behind when that fails."
     from torchvision.datasets.utils import check_integrity, download_and_extract_archive # here, because torchvision takes seconds to import
@@ -75,7 +78,7 @@ def download_cifar10(root): # folder that will hold cifar-10-batches-bin
         root.mkdir(parents=True, exist_ok=True)
         (Path(part) / "cifar-10-batches-bin").rename(root / "cifar-10-batches-bin")
 
-# %% ../nbs/90_data.ipynb #8c74e1ba
+# %% ../nbs/90_data.ipynb #da3f85ea
 def cifar10(
     root="data", # folder that holds, or will hold, cifar-10-batches-bin; or that folder itself
     train:bool=True, # the 50,000 training images, or the 10,000 test images
@@ -91,7 +94,7 @@ def cifar10(
     rows = np.concatenate([read_batch(folder / n) for n in names]) # (N, 1 + 3*32*32)
     return torch.from_numpy(rows[:, 1:].reshape(-1, 3, 32, 32).copy()), torch.from_numpy(rows[:, 0].astype(np.int64)), CIFAR10_CLASSES
 
-# %% ../nbs/90_data.ipynb #a8182d5c
+# %% ../nbs/90_data.ipynb #2e5d32f5
 def eight_bit(
     im:Image.Image, # in any mode of Pillow
 ) -> Image.Image: # 8 bits per channel, opaque
@@ -105,7 +108,7 @@ def eight_bit(
     im = im.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", im.size, "white"), im)
 
-# %% ../nbs/90_data.ipynb #034d2272
+# %% ../nbs/90_data.ipynb #4dc57e07
 def read_image(
     path, # a file that Pillow can open; of an animation, the first frame
     size:int, # height and width of the result
@@ -120,16 +123,131 @@ def read_image(
     im = ImageOps.fit(im, (size, size), Image.Resampling.LANCZOS)
     return np.asarray(im).reshape(size, size, channels).transpose(2, 0, 1)
 
-# %% ../nbs/90_data.ipynb #b725e25b
+# %% ../nbs/90_data.ipynb #f66f0cd3
+class Mapped:
+    "Images in a .npy file, indexed like a tensor on the CPU but left on the disk; each read is a fresh tensor."
+    def __init__(self, path): # a .npy file: (N, C, H, W) uint8
+        a = np.load(path, mmap_mode="r") # knows the header
+        if a.dtype != np.uint8 or a.ndim != 4 or not a.flags.c_contiguous: raise ValueError(f"{path} holds {a.dtype} of shape {a.shape}, not uint8 images (N, C, H, W)")
+        with open(path, "rb") as f: self.map = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
+        self.head, self.images = a.offset, np.frombuffer(self.map, np.uint8, a.size, a.offset).reshape(a.shape)
+        self.shape, self.nbytes, self.dtype, self.device = torch.Size(a.shape), a.nbytes, torch.uint8, torch.device("cpu")
+        self.advise("MADV_RANDOM")
+
+    def advise(self, what, *span): # a constant of `mmap`; start and length in bytes (default: all)
+        "Tell the kernel about reads to come, where it listens."
+        if hasattr(mmap, what): self.map.madvise(getattr(mmap, what), *span)
+
+    def __len__(self): return len(self.images)
+    def to(self, device): return self # it stays where it is; what is read from it can be moved
+
+    def __getitem__(self,
+        i, # (B,) int64 tensor on the CPU, a slice or an int
+    ) -> torch.Tensor: # (B, C, H, W) uint8, or (C, H, W) for an int
+        "Copy images out (Eq. 3) and give their pages back."
+        if isinstance(i, torch.Tensor):
+            i, row = i.numpy(), self.nbytes // len(self)
+            for start in (self.head + i % len(self) * row).ravel().tolist():
+                skew = start % mmap.PAGESIZE # advice begins at a page
+                self.advise("MADV_WILLNEED", start - skew, skew + row)
+        x = torch.from_numpy(self.images[i].copy())
+        self.advise("MADV_DONTNEED")
+        return x
+
+# %% ../nbs/90_data.ipynb #b2ef3d62
+def stamps(root, files): # folder; (N) paths of files in it
+    "A list of N + 1 hashes; number k covers name, size and time of change of the first k files."
+    h = hashlib.sha256(b"reader 1") # another number whenever read_image gives other pixels
+    marks = [h.hexdigest()]
+    for p in files:
+        s = p.stat()
+        h.update(os.fsencode(f"{p.relative_to(root)}\0{s.st_size}\0{s.st_mtime_ns}\0"))
+        marks.append(h.hexdigest())
+    return marks
+
+# %% ../nbs/90_data.ipynb #1f38dc58
+def keep(
+    f, # the open pack
+    done:int, # images in it
+    mark:str, # their stamp
+):
+    "Put the images on the disk and then their number, by rename, so that a torn number never counts."
+    f.flush(); os.fsync(f.fileno())
+    new = Path(f.name).with_suffix(".tmp")
+    new.write_text(json.dumps({"images": done, "stamp": mark}) + "\n")
+    os.replace(new, new.with_suffix(".json"))
+
+# %% ../nbs/90_data.ipynb #a540ac0b
+def packed(
+    path, # a pack, or the part of one
+    marks:list, # the stamps of the files that it should hold
+    head:int, # bytes of its header
+    row:int, # bytes of an image
+) -> int:
+    "How many of its images count, from the first on; 0 when they are of another list, or torn."
+    try:
+        state = json.loads(path.with_suffix(".json").read_text())
+        whole = path.stat().st_size >= head + state["images"] * row
+        return state["images"] if whole and marks[state["images"]] == state["stamp"] else 0
+    except (OSError, ValueError, LookupError, TypeError): return 0
+
+# %% ../nbs/90_data.ipynb #ff7bbd64
+def fill(part, files, marks, head, shape): # path; images and their stamps; bytes of the .npy header; (C, H, W)
+    "Append to `part` the images that it lacks."
+    row = int(np.prod(shape))
+    part.touch(); done = packed(part, marks, len(head), row)
+    with open(part, "r+b") as f, tqdm(total=len(files), initial=done, desc=f"packing {part.parent.parent}", unit="img", disable=None) as bar:
+        f.write(head); f.truncate(len(head) + done * row); f.seek(0, os.SEEK_END)
+        keep(f, done, marks[done])
+        if shutil.disk_usage(part.parent).free < (len(files) - done) * row: raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        try:
+            for p in files[done:]:
+                f.write(read_image(p, shape[1], shape[0]).tobytes())
+                done += 1; bar.update()
+                if done % 256 == 0: keep(f, done, marks[done])
+        finally: keep(f, done, marks[done])
+
+# %% ../nbs/90_data.ipynb #fcd32187
+def pack(
+    root, # folder of the images; the pack goes into root/.tinydiff
+    files:list, # paths of N images in it
+    size:int, # height and width in the pack
+    channels:int, # 1 or 3
+) -> Path: # a .npy file: (N, channels, size, size) uint8
+    "All images in one file, made on first use and continued where it was stopped; an OSError says why it cannot be written."
+    npy, shape, marks, head = Path(root) / ".tinydiff" / f"{size}x{size}x{channels}.npy", (channels, size, size), stamps(root, files), io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": (len(files), *shape)})
+    head, row = head.getvalue(), int(np.prod(shape))
+    if packed(npy, marks, len(head), row) == len(files): return npy
+    try:
+        npy.parent.mkdir(exist_ok=True)
+        with FileLock(f"{npy}.lock"):
+            if packed(npy, marks, len(head), row) == len(files): return npy # another process made it meanwhile
+            npy.unlink(missing_ok=True)
+            fill(npy.with_suffix(".part"), files, marks, head, shape)
+            os.replace(npy.with_suffix(".part"), npy)
+    except OSError as e: raise OSError(f"{npy.parent} cannot be written ({e.strerror or e}): {len(files):,} packed images take {len(files) * row:,} bytes there; make room, or put the images or links to them into a folder that can be written") from None
+    return npy
+
+# %% ../nbs/90_data.ipynb #d5267a87
+def fits(nbytes:int) -> bool: # size of an array
+    "Whether it takes, in every process of this run, at most half of the memory that is available now; False where the system does not tell."
+    try: free = 1024 * int(re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())[1])
+    except (OSError, TypeError): return False
+    try: free = min(free, int(Path("/sys/fs/cgroup/memory.max").read_text())) # a container's limit
+    except (OSError, ValueError): pass # it has none
+    return 2 * nbytes * int(os.environ.get("LOCAL_WORLD_SIZE", 1)) <= free
+
+# %% ../nbs/90_data.ipynb #c6209410
 IMAGE_FILES = set(".png .jpg .jpeg .jfif .webp .bmp .gif .tif .tiff .pgm .ppm .avif .jp2".split())
 
-# %% ../nbs/90_data.ipynb #dfca870b
+# %% ../nbs/90_data.ipynb #1242f3bf
 def folder(
     root, # a folder of images; its sub-folders, if any, are the classes
     image_size:int=64, # height and width of the result
     channels:int=3, # 1 for gray, 3 for colour
-) -> tuple: # images (N, channels, image_size, image_size) uint8, labels (N,) int64 or None, class names
-    "Any folder of images, of any size and shape; what cannot be read is named in a ValueError."
+) -> tuple: # images (N, channels, image_size, image_size) uint8, a tensor or a `Mapped`; labels (N,) int64 or None; class names
+    "Any folder of images, of any size and shape, packed on first use; what cannot be read is named in a ValueError."
     root = Path(root).expanduser()
     if not root.is_dir(): raise FileNotFoundError(f"there is no data folder {root}: name one with --data")
     if channels not in (1, 3): raise ValueError(f"a folder of images is read with channels 1 (gray) or 3 (colour), not {channels}")
@@ -139,10 +257,11 @@ def folder(
     parts = [p.relative_to(root).parts[:-1] for p in files]
     classes = sorted({p[0] for p in parts if p})
     if classes and not all(parts): raise ValueError(f"{root} holds images both beside and inside its class folders, for example {files[parts.index(())]}: use one or the other")
-    with tqdm(files, desc=f"reading {root}", unit="img", disable=None) as bar: x = torch.from_numpy(np.stack([read_image(p, image_size, channels) for p in bar]))
-    return x, torch.tensor([classes.index(p[0]) for p in parts]) if classes else None, classes
+    npy, number = pack(root, files, image_size, channels), {name: k for k, name in enumerate(classes)}
+    x = torch.from_numpy(np.load(npy)) if fits(npy.stat().st_size) else Mapped(npy)
+    return x, torch.tensor([number[p[0]] for p in parts]) if classes else None, classes
 
-# %% ../nbs/90_data.ipynb #027d006f
+# %% ../nbs/90_data.ipynb #96469316
 def images(
     name:str="cifar10", # "cifar10", "cifar10-sample" (the bundled sheet) or "folder"
     dir:str="data", # where the data lie
