@@ -123,7 +123,7 @@ if __name__ == "__main__":
             hardware=f"{os.cpu_count()} CPU cores ({platform.machine()})", torch=torch.__version__, seconds=round(time.time() - start, 1))
     out = Path(a.out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(row, indent=1) + "\n")
+    out.write_text(re.sub(r"\[\s+(\d+),\s+(\d+)\s+\]", r"[\1, \2]", json.dumps(row, indent=1)) + "\n")  # a pair in a line
     MB = lambda n: f"{n / 1e6:,.0f} MB"
     print(f"array: {MB(row['array_bytes'])}, {len(x):,} images; trained on {trained:,}, then {row['images_only_drawn']:,} only drawn, without a training step")
     for name in ("mapped", "plain"):

@@ -64,10 +64,10 @@ def about(device, **more):
 def rows(contenders, times, images, unit):
     "For each contender: what it is, medians of its rounds, and its time as a multiple of the first one's, round by round."
     first, out = times[next(iter(contenders))], {}
-    for name, about in contenders.items():
+    for name, what in contenders.items():
         t, ratio = median(times[name]), sorted(a / b for a, b in zip(times[name], first))
-        out[name] = about | {
-            f"ms_per_{unit}": round(1e3 * t, 1), "img_per_s": round(images / t, 3), "gflop_per_s": round(about["gflop_per_image"] * images / t, 1),
+        out[name] = what | {
+            f"ms_per_{unit}": round(1e3 * t, 1), "img_per_s": round(images / t, 3), "gflop_per_s": round(what["gflop_per_image"] * images / t, 1),
             "time_over_ours": round(median(ratio), 3), "time_over_ours_range": [round(ratio[0], 3), round(ratio[-1], 3)], "seconds_by_round": [round(v, 4) for v in times[name]]}
     return out
 

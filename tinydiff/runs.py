@@ -7,8 +7,8 @@ __all__ = ['PEAK', 'write_checkpoint', 'read', 'save', 'newest', 'restore', 'sav
            'stop_signal', 'alone', 'ranks', 'everyone', 'processes', 'in_turn', 'faults', 'peak', 'trim', 'Log',
            'plot_runs']
 
-# %% ../nbs/92_runs.ipynb #b1167c0a
-import contextlib, io, json, math, os, signal, time, warnings, zipfile
+# %% ../nbs/92_runs.ipynb #29b2e538
+import contextlib, hashlib, io, json, os, signal, time, warnings
 from pathlib import Path
 import torch
 import torch.distributed as dist
@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-# %% ../nbs/92_runs.ipynb #b043808b
+# %% ../nbs/92_runs.ipynb #a62426a7
 def write_checkpoint(
     obj:dict, # tensors and plain values
     path, # a file
@@ -25,25 +25,26 @@ def write_checkpoint(
     "Write `obj` beside `path` and rename it into place; an OSError leaves the old file as it was."
     tmp, path, data = Path(f"{path}.tmp"), Path(path), io.BytesIO()
     torch.save(obj, data)
+    body = data.getvalue()[:-2] + (64).to_bytes(2, "little") # the ZIP archive, with the length of its comment
     try:
-        with open(tmp, "wb") as f: f.write(data.getbuffer()); f.flush(); os.fsync(f.fileno())
+        with open(tmp, "wb") as f: f.write(body + hashlib.sha256(body).hexdigest().encode()); f.flush(); os.fsync(f.fileno())
     except OSError: tmp.unlink(missing_ok=True); raise
     if keep and path.exists(): os.replace(path, keep)
     os.replace(tmp, path)
 
-# %% ../nbs/92_runs.ipynb #81ef7e53
+# %% ../nbs/92_runs.ipynb #b2ad8264
 def read(path): # a .pt file
-    "A checkpoint's dictionary, on the CPU, its checksums verified; nothing in the file is run."
+    "A checkpoint's dictionary, on the CPU, its checksum verified; nothing in the file is run."
     try:
-        with zipfile.ZipFile(path) as z:
-            if bad := z.testzip(): raise ValueError(f"the checksum of {bad} is wrong")
-        ckpt = torch.load(path, map_location="cpu", weights_only=True)
+        data = Path(path).read_bytes()
+        if hashlib.sha256(data[:-64]).hexdigest().encode() != data[-64:]: raise ValueError("its checksum is wrong")
+        ckpt = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except FileNotFoundError: raise FileNotFoundError(f"there is no checkpoint {path}: train one with train.py, or name another with --ckpt") from None
-    except Exception as e: raise ValueError(f"{path} is not a whole checkpoint of this project ({type(e).__name__}: {str(e).splitlines()[0] if str(e) else 'unreadable'}): it may be cut short or damaged, or some other file") from None
+    except Exception as e: raise ValueError(f"{path} is not a whole checkpoint of this project ({str(e).split(chr(10))[0]}): it may be cut short or damaged, or some other file") from None
     if not isinstance(ckpt, dict) or not {"config", "net"} <= set(ckpt): raise ValueError(f"{path} holds no config and weights: it is some other file, not a checkpoint of this project")
     return ckpt
 
-# %% ../nbs/92_runs.ipynb #21f14928
+# %% ../nbs/92_runs.ipynb #70668464
 def save(out, config, step, net, ema, opt, log): # folder; config; steps done; network, EMA, optimizer, log
     "Write `last.pt`, and `ema.pt` with the first average (`ema-<half-life>.pt` with the others)."
     log.check()
@@ -53,7 +54,7 @@ def save(out, config, step, net, ema, opt, log): # folder; config; steps done; n
         name = "ema.pt" if half == next(iter(ema.shadows)) else f"ema-{half}.pt"
         write_checkpoint(dict(config=config, images=step * config["train"]["batch"], net=shadow), out / name)
 
-# %% ../nbs/92_runs.ipynb #f594565c
+# %% ../nbs/92_runs.ipynb #c5e8c762
 def newest(out): # folder of a run
     "Its newest whole checkpoint."
     try: return read(out / "last.pt")
@@ -64,12 +65,12 @@ def newest(out): # folder of a run
         if ranks()[0] == 0: os.replace(out / "prev.pt", out / "last.pt"); warnings.warn(f"{e}; going on from the one before, {ckpt.get('step', 0):,} steps")
         return ckpt
 
-# %% ../nbs/92_runs.ipynb #3ba92d1c
+# %% ../nbs/92_runs.ipynb #6305bd27
 def restore(out, config, net, ema, opt, log): # folder; the config of this run; fresh network, EMA, optimizer and log to fill
     "Fill them from the newest checkpoint; return the number of steps done."
     ckpt, path = newest(out), out / "last.pt"
     if not {"step", "ema", "opt", "log"} <= set(ckpt): raise ValueError(f"{path} holds weights for sampling, not a run that can be resumed")
-    key = lambda c: {"schedule": c["schedule"], "model": c["model"], **{f"train.{k}": c["train"][k] for k in ("batch", "predict", "ema", "seed")}}
+    key = lambda c: {"schedule": c["schedule"], "model": c["model"], **{f"train.{k}": c["train"].get(k) for k in ("batch", "predict", "ema", "seed")}}
     for name, was in key(ckpt["config"]).items():
         if was != key(config)[name]: raise ValueError(f"{path} was trained with another `{name}`: resume with its own config, {out / 'config.yaml'}")
     net.load_state_dict(ckpt["net"]); opt.load_state_dict(ckpt["opt"]); log.resume(ckpt["log"], ckpt["step"] * config["train"]["batch"])
@@ -77,7 +78,7 @@ def restore(out, config, net, ema, opt, log): # folder; the config of this run; 
         for k, v in shadow.items(): ema.shadows[half][k].copy_(v)
     return ckpt["step"]
 
-# %% ../nbs/92_runs.ipynb #ab82da09
+# %% ../nbs/92_runs.ipynb #197eef05
 def save_folder(
     folder, # where config.json and model.safetensors go
     config:dict, # the config of the run
@@ -89,21 +90,21 @@ def save_folder(
     save_file({k: v.to(dtype).contiguous() for k, v in weights.items()}, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
 
-# %% ../nbs/92_runs.ipynb #1681c87b
+# %% ../nbs/92_runs.ipynb #de94c70f
 def read_folder(path): # a folder with config.json and model.safetensors
     "The config and the weights of a published checkpoint."
     try: return json.loads((path / "config.json").read_text()), load_file(path / "model.safetensors")
     except FileNotFoundError: raise FileNotFoundError(f"there is no checkpoint {path}: it is neither a .pt file nor a folder with config.json and model.safetensors") from None
     except Exception as e: raise ValueError(f"{path} is not a whole checkpoint of this project ({type(e).__name__}): config.json or model.safetensors may be cut short, or some other file") from None
 
-# %% ../nbs/92_runs.ipynb #d57af15d
+# %% ../nbs/92_runs.ipynb #04d687d5
 def from_hub(repo): # "user/name"
     "Download a published checkpoint, or find it in the hub's cache; return its folder."
     from huggingface_hub import snapshot_download
     try: return snapshot_download(repo, allow_patterns=["config.json", "model.safetensors"])
     except Exception as e: raise FileNotFoundError(f"{repo} is no file or folder here, and the hub did not give it ({type(e).__name__}): check the name and the network") from None
 
-# %% ../nbs/92_runs.ipynb #1101c043
+# %% ../nbs/92_runs.ipynb #30501187
 @contextlib.contextmanager
 def stop_signal():
     "Collect SIGINT and SIGTERM in a list, so that the step in hand can be finished first."
@@ -114,7 +115,7 @@ def stop_signal():
     finally:
         for s, o in zip(signals, old): signal.signal(s, o)
 
-# %% ../nbs/92_runs.ipynb #04739d72
+# %% ../nbs/92_runs.ipynb #dffd09a6
 @contextlib.contextmanager
 def alone(out): # folder of a run
     "Hold the folder's lock; a ValueError says that another process has it."
@@ -124,7 +125,7 @@ def alone(out): # folder of a run
     try: yield
     finally: lock.release()
 
-# %% ../nbs/92_runs.ipynb #ea84c9a7
+# %% ../nbs/92_runs.ipynb #58b7ed84
 def ranks() -> tuple: # (rank, world)
     "The number of this process and how many there are: (0, 1) without torchrun."
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
@@ -135,7 +136,7 @@ def everyone(n:int) -> int: # the same number in every process
     n = torch.tensor(n); dist.all_reduce(n, dist.ReduceOp.MAX)
     return n.item()
 
-# %% ../nbs/92_runs.ipynb #538bf6ca
+# %% ../nbs/92_runs.ipynb #acf5fe37
 @contextlib.contextmanager
 def processes(device): # torch device
     "Join the processes that torchrun started, if it did; the value is the device of this one."
@@ -149,7 +150,7 @@ def processes(device): # torch device
     try: yield device
     finally: dist.destroy_process_group()
 
-# %% ../nbs/92_runs.ipynb #846848bc
+# %% ../nbs/92_runs.ipynb #f2a0277b
 @contextlib.contextmanager
 def in_turn():
     "The first process runs the block before the others, which then find the files that it made."
@@ -157,7 +158,7 @@ def in_turn():
     yield
     if ranks()[0] == 0: everyone(0)
 
-# %% ../nbs/92_runs.ipynb #8599de5d
+# %% ../nbs/92_runs.ipynb #a432d16b
 @contextlib.contextmanager
 def faults(batch, micro): # images per step; images per pass of one process, or 0
     "Say in a sentence that memory ran out, and which size to try, or that another process was lost."
@@ -171,7 +172,7 @@ def faults(batch, micro): # images per step; images per pass of one process, or 
             raise ConnectionError(f"process {rank} of {world} lost touch with another one, which may have died; everything up to the last checkpoint is safe, and torchrun's --max-restarts=1 would go on from it by itself") from None
         raise
 
-# %% ../nbs/92_runs.ipynb #6209b8da
+# %% ../nbs/92_runs.ipynb #8aa90258
 PEAK = {"B200": 2250, "H200": 989, "H100": 989, "A100": 312, "L40S": 362, "L4": 121, "A10": 125, "4090": 165, "3090": 71, "V100": 125, "T4": 65} # dense TFLOP/s of 16-bit numbers, from the data sheets
 
 def peak(device): # torch device
@@ -179,7 +180,7 @@ def peak(device): # torch device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     return next((v for k, v in PEAK.items() if k in name), None)
 
-# %% ../nbs/92_runs.ipynb #a8b922b2
+# %% ../nbs/92_runs.ipynb #185fbc10
 def trim(path, seen): # metrics.jsonl; images
     "Drop the lines after `seen` images, which a resumed run writes again, and a line that was cut short."
     def keep(line):
@@ -188,7 +189,7 @@ def trim(path, seen): # metrics.jsonl; images
     lines = [l for l in path.read_text().splitlines() if keep(l)] if path.exists() else []
     if path.exists(): path.write_text("".join(l + "\n" for l in lines))
 
-# %% ../nbs/92_runs.ipynb #df40ec22
+# %% ../nbs/92_runs.ipynb #adf5ee8f
 class Log:
     "Sums of the loss, kept on the device, written as one line of `metrics.jsonl` per interval; and to TensorBoard, if that is installed."
     def __init__(self, out, recipe, T, flops, device): # folder; recipe; steps of the schedule; FLOP of training on an image; torch device
@@ -231,8 +232,9 @@ class Log:
         self.sums.zero_(); self.since, self.start = seen, time.time()
         if ranks()[0]: return
         with open(self.path, "a") as f: f.write(json.dumps(row) + "\n")
-        if self.board:
-            for k, v in row.items(): self.board.add_scalar(k, v, seen) if isinstance(v, float) else None
+        flat = {**row, **{f"quartile {i + 1} of t": v for i, v in enumerate(row["quartiles"])}}
+        for k, v in flat.items():
+            if self.board and isinstance(v, float): self.board.add_scalar(k, v, seen)
         return round(row["loss"], 4)
 
     def resume(self, sums, seen): # as they were saved; images seen then
@@ -240,7 +242,7 @@ class Log:
         if ranks()[0] == 0: self.sums.copy_(sums); trim(self.path, seen)
         self.since, self.start = seen, time.time()
 
-# %% ../nbs/92_runs.ipynb #3770d330
+# %% ../nbs/92_runs.ipynb #1a69a0c7
 def plot_runs(
     *runs, # folders of runs, or metrics.jsonl files
     ax=None, # matplotlib axes; new ones by default

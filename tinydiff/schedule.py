@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['schedules', 'Schedule', 'linear_schedule', 'cosine_schedule', 'like', 'at', 'timesteps']
 
-# %% ../nbs/00_schedule.ipynb #774912f7
+# %% ../nbs/00_schedule.ipynb #30dc5cdb
 import math
 import torch
 
-# %% ../nbs/00_schedule.ipynb #590157dc
+# %% ../nbs/00_schedule.ipynb #b9ae94f7
 class Schedule:
     "The tables of a variance-preserving diffusion, indexed by t = 0..T (float64; index 0 is clean data): Eqs. (5) and (6); DDPM, section 2."
     def __init__(self,
@@ -34,7 +34,7 @@ class Schedule:
 
     def __repr__(self): return f"Schedule(T={self.T}, beta {self.beta[1]:.2g} to {self.beta[-1]:.2g}, alpha_bar[T]={self.alpha_bar[-1]:.2g})"
 
-# %% ../nbs/00_schedule.ipynb #e1e6c5e1
+# %% ../nbs/00_schedule.ipynb #976a2dee
 def linear_schedule(
     T:int=1000, # number of steps, at least 1, else ValueError
     beta_start:float=1e-4, # β_1, in (0, 1)
@@ -44,7 +44,7 @@ def linear_schedule(
     if T < 1: raise ValueError(f"T is the number of noise steps and must be at least 1, got {T}")
     return Schedule(torch.linspace(beta_start, beta_end, T, dtype=torch.float64))
 
-# %% ../nbs/00_schedule.ipynb #78d0af88
+# %% ../nbs/00_schedule.ipynb #6713b9c0
 def cosine_schedule(
     T:int=1000, # number of steps, at least 1, else ValueError
     s:float=0.008, # offset that keeps β from vanishing near t = 0, at least 0, else ValueError
@@ -56,7 +56,7 @@ def cosine_schedule(
     f = torch.cos((torch.arange(T + 1, dtype=torch.float64) / T + s) / (1 + s) * math.pi / 2) ** 2
     return Schedule((1 - f[1:] / f[:-1]).clamp(max=max_beta))
 
-# %% ../nbs/00_schedule.ipynb #dc25559a
+# %% ../nbs/00_schedule.ipynb #6c27cccd
 def like(
     v:torch.Tensor, # (B,) or a single value
     x:torch.Tensor, # (B, ...) the batch that it will meet
@@ -64,7 +64,7 @@ def like(
     "Shape and cast `v` so that it broadcasts against the batch `x`."
     return v.to(x).reshape(-1, *[1] * (x.ndim - 1))
 
-# %% ../nbs/00_schedule.ipynb #ff81ec02
+# %% ../nbs/00_schedule.ipynb #c7978366
 def at(
     table:torch.Tensor, # (T+1,) a table of a schedule, or a function of one
     t:torch.Tensor, # (B,) int64 in 0..T, or one int
@@ -73,10 +73,10 @@ def at(
     "Look `t` up in `table`, ready to broadcast against the batch `x`."
     return like(table.to(x.device)[t], x)
 
-# %% ../nbs/00_schedule.ipynb #c6fe4966
+# %% ../nbs/00_schedule.ipynb #385e7515
 schedules = dict(linear=linear_schedule, cosine=cosine_schedule)
 
-# %% ../nbs/00_schedule.ipynb #45451f64
+# %% ../nbs/00_schedule.ipynb #29d9f5d9
 def timesteps(
     T:int, # steps of the schedule
     steps:int, # steps to take, 1..T, else ValueError

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['timestep_embedding', 'norm', 'zero', 'ResBlock', 'Attention', 'Block', 'check', 'UNet', 'flops']
 
-# %% ../nbs/02_unet.ipynb #2209e808
+# %% ../nbs/02_unet.ipynb #8223dcfe
 import math
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-# %% ../nbs/02_unet.ipynb #3754b606
+# %% ../nbs/02_unet.ipynb #0a83054b
 def timestep_embedding(
     t:torch.Tensor, # (B,) int64
     dim:int, # width of the embedding, even
@@ -24,14 +24,14 @@ def timestep_embedding(
     args = t[:, None].float() * freqs # (B, dim/2)
     return torch.cat([args.sin(), args.cos()], dim=1)
 
-# %% ../nbs/02_unet.ipynb #03cef685
+# %% ../nbs/02_unet.ipynb #80888e32
 def norm(
     ch:int, # number of channels, a multiple of 4
 ) -> nn.GroupNorm:
     "GroupNorm, Eq. (6), with at least 4 channels a group and at most 32 groups."
     return nn.GroupNorm(math.gcd(ch // 4, 32), ch)
 
-# %% ../nbs/02_unet.ipynb #8f755eaf
+# %% ../nbs/02_unet.ipynb #e1280c48
 def zero(
     module:nn.Module, # any module
 ) -> nn.Module: # the same one
@@ -39,7 +39,7 @@ def zero(
     for p in module.parameters(): nn.init.zeros_(p)
     return module
 
-# %% ../nbs/02_unet.ipynb #fb1cc408
+# %% ../nbs/02_unet.ipynb #157680a0
 class ResBlock(nn.Module):
     "Two normalised convolutions beside a shortcut; time and class set scale and shift in between, Eq. (7)."
     def __init__(self,
@@ -64,7 +64,7 @@ class ResBlock(nn.Module):
         h = self.norm2(h) * (1 + scale) + shift
         return self.skip(x) + self.conv2(self.drop(F.silu(h)))
 
-# %% ../nbs/02_unet.ipynb #ecd7e542
+# %% ../nbs/02_unet.ipynb #8d981108
 class Attention(nn.Module):
     "Every position looks at every other one, Eq. (8): H·W tokens of C channels."
     def __init__(self,
@@ -82,7 +82,7 @@ class Attention(nn.Module):
         h = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2)
         return x + self.out(h.reshape(B, C, H, W))
 
-# %% ../nbs/02_unet.ipynb #ab7ac501
+# %% ../nbs/02_unet.ipynb #5bf055dd
 class Block(nn.Module):
     "A residual block, followed by attention at the resolutions that have it."
     def __init__(self,
@@ -97,7 +97,7 @@ class Block(nn.Module):
 
     def forward(self, x, emb): return self.attn(self.res(x, emb)) # (B, cin, H, W), (B, emb) -> (B, cout, H, W)
 
-# %% ../nbs/02_unet.ipynb #bb1b63cd
+# %% ../nbs/02_unet.ipynb #6d2aba2c
 def check(image_size, channels, num_classes, ch, mult, blocks, dropout, patch): # as in `UNet`
     "Raise a ValueError that names the first size that cannot be built."
     for name, v in dict(image_size=image_size, channels=channels, ch=ch, blocks=blocks, patch=patch, **{f"mult[{i}]": m for i, m in enumerate(mult)}).items():
@@ -109,7 +109,7 @@ def check(image_size, channels, num_classes, ch, mult, blocks, dropout, patch): 
     unit = patch * 2 ** (len(mult) - 1)
     if image_size % unit: raise ValueError(f"model.image_size {image_size} is not divisible by {unit}, which patch {patch} and {len(mult)} levels need: choose another size or fewer levels")
 
-# %% ../nbs/02_unet.ipynb #3e9cadf8
+# %% ../nbs/02_unet.ipynb #c8abbcba
 class UNet(nn.Module):
     "x_t, t and a label in, a prediction of the shape of x_t out (DDPM, appendix B, with scale-shift and a class embedding)."
     def __init__(self,
@@ -161,7 +161,7 @@ class UNet(nn.Module):
             for block in level: h = block(torch.cat([h, skips.pop()], dim=1), emb)
         with torch.autocast(x.device.type, enabled=False): return F.pixel_shuffle(self.out(h.float()), self.patch)
 
-# %% ../nbs/02_unet.ipynb #1100c062
+# %% ../nbs/02_unet.ipynb #521db7d6
 def flops(
     net:UNet,
 ) -> int: # FLOP
