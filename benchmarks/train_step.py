@@ -106,6 +106,14 @@ def least_bytes(net, step):
     return sum(moved)
 
 
+def shares(step, device):
+    "The ten operators that take most of a step's time by themselves, and their shares of it."
+    kind = "CUDA" if device.type == "cuda" else "CPU"
+    with torch.profiler.profile(activities=[getattr(torch.profiler.ProfilerActivity, kind)]) as prof: step()
+    times = {e.key: e.self_device_time_total if kind == "CUDA" else e.self_cpu_time_total for e in prof.key_averages()}
+    return {k: round(v / sum(times.values()), 3) for k, v in sorted(times.items(), key=lambda kv: -kv[1])[:10]}
+
+
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--batch", type=int, help="images per step (default: 16 on a CPU, 256 on a GPU)")
@@ -144,6 +152,7 @@ if __name__ == "__main__":
     floor = dict(
         gflop_per_step=flop / 1e9, matmul_gflop_per_s=rate["matmul"] / 1e9, ms_of_flop=1e3 * flop / rate["matmul"],
         gb_per_step=moved / 1e9, copy_gb_per_s=rate["copy"] / 1e9, ms_of_bytes=1e3 * moved / rate["copy"], ms_measured=table["tinydiff"]["ms_per_step"])
-    row = about(device, precision="bf16 autocast" if bf16 else "fp32", batch=batch, rounds=a.rounds, steps_per_round=a.steps, contenders=table, floor_of_ours={k: round(v, 3) for k, v in floor.items()})
+    row = about(device, precision="bf16 autocast" if bf16 else "fp32", batch=batch, rounds=a.rounds, steps_per_round=a.steps, contenders=table, floor_of_ours={k: round(v, 3) for k, v in floor.items()}, profile_of_ours=shares(steps["tinydiff"], device))
     report(row, "step", a.out)
     print("ours: {ms_measured:,.0f} ms; at the least {ms_of_flop:,.0f} ms for {gflop_per_step:,.0f} GFLOP at {matmul_gflop_per_s:,.0f} GFLOP/s, {ms_of_bytes:,.0f} ms for {gb_per_step:.2f} GB at {copy_gb_per_s:.1f} GB/s".format(**floor))
+    print("where its time goes: " + ", ".join(f"{k} {v:.0%}" for k, v in row["profile_of_ours"].items()))

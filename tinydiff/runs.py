@@ -7,7 +7,7 @@ __all__ = ['PEAK', 'write_checkpoint', 'read', 'save', 'newest', 'restore', 'sav
            'stop_signal', 'alone', 'ranks', 'everyone', 'processes', 'in_turn', 'faults', 'peak', 'trim', 'Log',
            'plot_runs']
 
-# %% ../nbs/92_runs.ipynb #29b2e538
+# %% ../nbs/92_runs.ipynb #bd6d5b7b
 import contextlib, hashlib, io, json, os, signal, time, warnings
 from pathlib import Path
 import torch
@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-# %% ../nbs/92_runs.ipynb #a62426a7
+# %% ../nbs/92_runs.ipynb #35dacddc
 def write_checkpoint(
     obj:dict, # tensors and plain values
     path, # a file
@@ -32,7 +32,7 @@ def write_checkpoint(
     if keep and path.exists(): os.replace(path, keep)
     os.replace(tmp, path)
 
-# %% ../nbs/92_runs.ipynb #b2ad8264
+# %% ../nbs/92_runs.ipynb #813b0893
 def read(path): # a .pt file
     "A checkpoint's dictionary, on the CPU, its checksum verified; nothing in the file is run."
     try:
@@ -44,7 +44,7 @@ def read(path): # a .pt file
     if not isinstance(ckpt, dict) or not {"config", "net"} <= set(ckpt): raise ValueError(f"{path} holds no config and weights: it is some other file, not a checkpoint of this project")
     return ckpt
 
-# %% ../nbs/92_runs.ipynb #70668464
+# %% ../nbs/92_runs.ipynb #d753410f
 def save(out, config, step, net, ema, opt, log): # folder; config; steps done; network, EMA, optimizer, log
     "Write `last.pt`, and `ema.pt` with the first average (`ema-<half-life>.pt` with the others)."
     log.check()
@@ -54,7 +54,7 @@ def save(out, config, step, net, ema, opt, log): # folder; config; steps done; n
         name = "ema.pt" if half == next(iter(ema.shadows)) else f"ema-{half}.pt"
         write_checkpoint(dict(config=config, images=step * config["train"]["batch"], net=shadow), out / name)
 
-# %% ../nbs/92_runs.ipynb #c5e8c762
+# %% ../nbs/92_runs.ipynb #b3409424
 def newest(out): # folder of a run
     "Its newest whole checkpoint."
     try: return read(out / "last.pt")
@@ -65,7 +65,7 @@ def newest(out): # folder of a run
         if ranks()[0] == 0: os.replace(out / "prev.pt", out / "last.pt"); warnings.warn(f"{e}; going on from the one before, {ckpt.get('step', 0):,} steps")
         return ckpt
 
-# %% ../nbs/92_runs.ipynb #6305bd27
+# %% ../nbs/92_runs.ipynb #ed90a052
 def restore(out, config, net, ema, opt, log): # folder; the config of this run; fresh network, EMA, optimizer and log to fill
     "Fill them from the newest checkpoint; return the number of steps done."
     ckpt, path = newest(out), out / "last.pt"
@@ -78,7 +78,7 @@ def restore(out, config, net, ema, opt, log): # folder; the config of this run; 
         for k, v in shadow.items(): ema.shadows[half][k].copy_(v)
     return ckpt["step"]
 
-# %% ../nbs/92_runs.ipynb #197eef05
+# %% ../nbs/92_runs.ipynb #dc1a41f8
 def save_folder(
     folder, # where config.json and model.safetensors go
     config:dict, # the config of the run
@@ -90,21 +90,21 @@ def save_folder(
     save_file({k: v.to(dtype).contiguous() for k, v in weights.items()}, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
 
-# %% ../nbs/92_runs.ipynb #de94c70f
+# %% ../nbs/92_runs.ipynb #689e2664
 def read_folder(path): # a folder with config.json and model.safetensors
     "The config and the weights of a published checkpoint."
     try: return json.loads((path / "config.json").read_text()), load_file(path / "model.safetensors")
     except FileNotFoundError: raise FileNotFoundError(f"there is no checkpoint {path}: it is neither a .pt file nor a folder with config.json and model.safetensors") from None
     except Exception as e: raise ValueError(f"{path} is not a whole checkpoint of this project ({type(e).__name__}): config.json or model.safetensors may be cut short, or some other file") from None
 
-# %% ../nbs/92_runs.ipynb #04d687d5
+# %% ../nbs/92_runs.ipynb #464e4b4b
 def from_hub(repo): # "user/name"
     "Download a published checkpoint, or find it in the hub's cache; return its folder."
     from huggingface_hub import snapshot_download
     try: return snapshot_download(repo, allow_patterns=["config.json", "model.safetensors"])
     except Exception as e: raise FileNotFoundError(f"{repo} is no file or folder here, and the hub did not give it ({type(e).__name__}): check the name and the network") from None
 
-# %% ../nbs/92_runs.ipynb #30501187
+# %% ../nbs/92_runs.ipynb #be12cb27
 @contextlib.contextmanager
 def stop_signal():
     "Collect SIGINT and SIGTERM in a list, so that the step in hand can be finished first."
@@ -115,7 +115,7 @@ def stop_signal():
     finally:
         for s, o in zip(signals, old): signal.signal(s, o)
 
-# %% ../nbs/92_runs.ipynb #dffd09a6
+# %% ../nbs/92_runs.ipynb #3274a1db
 @contextlib.contextmanager
 def alone(out): # folder of a run
     "Hold the folder's lock; a ValueError says that another process has it."
@@ -125,7 +125,7 @@ def alone(out): # folder of a run
     try: yield
     finally: lock.release()
 
-# %% ../nbs/92_runs.ipynb #58b7ed84
+# %% ../nbs/92_runs.ipynb #47ceef1b
 def ranks() -> tuple: # (rank, world)
     "The number of this process and how many there are: (0, 1) without torchrun."
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
@@ -136,7 +136,7 @@ def everyone(n:int) -> int: # the same number in every process
     n = torch.tensor(n); dist.all_reduce(n, dist.ReduceOp.MAX)
     return n.item()
 
-# %% ../nbs/92_runs.ipynb #acf5fe37
+# %% ../nbs/92_runs.ipynb #d228f068
 @contextlib.contextmanager
 def processes(device): # torch device
     "Join the processes that torchrun started, if it did; the value is the device of this one."
@@ -150,7 +150,7 @@ def processes(device): # torch device
     try: yield device
     finally: dist.destroy_process_group()
 
-# %% ../nbs/92_runs.ipynb #f2a0277b
+# %% ../nbs/92_runs.ipynb #29c1542f
 @contextlib.contextmanager
 def in_turn():
     "The first process runs the block before the others, which then find the files that it made."
@@ -158,7 +158,7 @@ def in_turn():
     yield
     if ranks()[0] == 0: everyone(0)
 
-# %% ../nbs/92_runs.ipynb #a432d16b
+# %% ../nbs/92_runs.ipynb #4fa858db
 @contextlib.contextmanager
 def faults(batch, micro): # images per step; images per pass of one process, or 0
     "Say in a sentence that memory ran out, and which size to try, or that another process was lost."
@@ -172,7 +172,7 @@ def faults(batch, micro): # images per step; images per pass of one process, or 
             raise ConnectionError(f"process {rank} of {world} lost touch with another one, which may have died; everything up to the last checkpoint is safe, and torchrun's --max-restarts=1 would go on from it by itself") from None
         raise
 
-# %% ../nbs/92_runs.ipynb #8aa90258
+# %% ../nbs/92_runs.ipynb #31c7edbd
 PEAK = {"B200": 2250, "H200": 989, "H100": 989, "A100": 312, "L40S": 362, "L4": 121, "A10": 125, "4090": 165, "3090": 71, "V100": 125, "T4": 65} # dense TFLOP/s of 16-bit numbers, from the data sheets
 
 def peak(device): # torch device
@@ -180,7 +180,7 @@ def peak(device): # torch device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     return next((v for k, v in PEAK.items() if k in name), None)
 
-# %% ../nbs/92_runs.ipynb #185fbc10
+# %% ../nbs/92_runs.ipynb #bee9fbae
 def trim(path, seen): # metrics.jsonl; images
     "Drop the lines after `seen` images, which a resumed run writes again, and a line that was cut short."
     def keep(line):
@@ -189,7 +189,7 @@ def trim(path, seen): # metrics.jsonl; images
     lines = [l for l in path.read_text().splitlines() if keep(l)] if path.exists() else []
     if path.exists(): path.write_text("".join(l + "\n" for l in lines))
 
-# %% ../nbs/92_runs.ipynb #adf5ee8f
+# %% ../nbs/92_runs.ipynb #6f197e5a
 class Log:
     "Sums of the loss, kept on the device, written as one line of `metrics.jsonl` per interval; and to TensorBoard, if that is installed."
     def __init__(self, out, recipe, T, flops, device): # folder; recipe; steps of the schedule; FLOP of training on an image; torch device
@@ -242,7 +242,7 @@ class Log:
         if ranks()[0] == 0: self.sums.copy_(sums); trim(self.path, seen)
         self.since, self.start = seen, time.time()
 
-# %% ../nbs/92_runs.ipynb #1a69a0c7
+# %% ../nbs/92_runs.ipynb #cf1ff834
 def plot_runs(
     *runs, # folders of runs, or metrics.jsonl files
     ax=None, # matplotlib axes; new ones by default
