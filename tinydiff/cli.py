@@ -6,7 +6,7 @@
 __all__ = ['Look', 'defaults', 'sections', 'unknown', 'checked', 'check_look', 'verify', 'fill', 'read_config', 'pick_device',
            'seed', 'parser', 'guard', 'pick_labels', 'draw', 'train_main', 'sample_main']
 
-# %% ../nbs/91_cli.ipynb #025d34e1
+# %% ../nbs/91_cli.ipynb #2679c32a
 import argparse, dataclasses, difflib, functools, inspect, json, math, os, shlex, sys
 from pathlib import Path
 import tinydiff
@@ -21,7 +21,7 @@ from .schedule import schedules
 from .train import Recipe, load, make_schedule, train
 from .unet import UNet
 
-# %% ../nbs/91_cli.ipynb #1293a97a
+# %% ../nbs/91_cli.ipynb #e6e68372
 @dataclasses.dataclass
 class Look:
     "How to draw the sample grid: the section `sample` of a config."
@@ -31,24 +31,24 @@ class Look:
     w:float = 3.0 # guidance scale, ignored without classes
     grid:int = 8 # images per side
 
-# %% ../nbs/91_cli.ipynb #c710d355
+# %% ../nbs/91_cli.ipynb #6e728c4f
 def defaults(f): # a function
     "The keyword arguments of `f` that have a default, with it."
     return {k: list(p.default) if isinstance(p.default, tuple) else p.default for k, p in inspect.signature(f).parameters.items() if p.default is not p.empty}
 
-# %% ../nbs/91_cli.ipynb #3213e6e5
+# %% ../nbs/91_cli.ipynb #df9d8777
 def sections(schedule="linear"): # name of the schedule
     "Every key of a config with its default: the arguments of the functions that use them."
     if schedule not in list(schedules): raise ValueError(f"schedule.name is one of {', '.join(schedules)}, not {schedule!r}")
     return dict(data=dict(name="cifar10", dir="data", classes=[]), schedule=dict(name=schedule, **defaults(schedules[schedule])),
                 model=defaults(UNet), train=dataclasses.asdict(Recipe()), sample=dataclasses.asdict(Look()))
 
-# %% ../nbs/91_cli.ipynb #85cbf49b
+# %% ../nbs/91_cli.ipynb #5adfd4dc
 def unknown(what, name, known): # "key train.lrr", "lrr", the known names
     near = difflib.get_close_matches(str(name), known, 1)
     return f"the config has an unknown {what}" + (f": did you mean {near[0]}?" if near else f": known are {', '.join(known)}")
 
-# %% ../nbs/91_cli.ipynb #5a2897c7
+# %% ../nbs/91_cli.ipynb #9ec47d01
 def checked(
     key:str, # "section.key", for the message
     value, # what the config says
@@ -64,7 +64,7 @@ def checked(
         raise ValueError(f"{key} must be of type {type(default).__name__}, for example {default!r}, but the config says {value!r}")
     return value
 
-# %% ../nbs/91_cli.ipynb #47213e4d
+# %% ../nbs/91_cli.ipynb #e6753f24
 def check_look(look, T): # how to sample; steps of the schedule
     "Refuse a sampler, a number of steps or a grid that cannot be."
     if look.sampler not in ("ddim", "ddpm"): raise ValueError(f"the sampler is ddim or ddpm, not {look.sampler!r}")
@@ -73,7 +73,7 @@ def check_look(look, T): # how to sample; steps of the schedule
     if look.grid < 1: raise ValueError(f"grid is the number of images per side and must be at least 1, got {look.grid}")
     if not math.isfinite(look.w): raise ValueError(f"the guidance scale w must be a finite number, got {look.w}")
 
-# %% ../nbs/91_cli.ipynb #1823c136
+# %% ../nbs/91_cli.ipynb #9f59c442
 def verify(config): # a whole config
     "Refuse values that no run could use, before any work starts."
     r, look, model = config["train"], config["sample"], config["model"]
@@ -91,7 +91,7 @@ def verify(config): # a whole config
     check_look(Look(**look), make_schedule(config["schedule"]).T)
     with torch.device("meta"): UNet(**model)
 
-# %% ../nbs/91_cli.ipynb #187181b6
+# %% ../nbs/91_cli.ipynb #1570e1fe
 def fill(
     config:dict, # sections as read from YAML, possibly partial
 ) -> dict: # every section, whole
@@ -108,7 +108,7 @@ def fill(
     verify(whole)
     return whole
 
-# %% ../nbs/91_cli.ipynb #834aa032
+# %% ../nbs/91_cli.ipynb #4f0eed1f
 def read_config(
     path, # a YAML file
     sets=(), # "section.key=value" strings that override it
@@ -126,25 +126,25 @@ def read_config(
         if isinstance(config, dict) and isinstance(config.setdefault(section, {}), dict): config[section][name] = value
     return fill(config)
 
-# %% ../nbs/91_cli.ipynb #49da585d
+# %% ../nbs/91_cli.ipynb #1a383b20
 def pick_device(name): # "auto", "cpu" or "cuda"
     if name == "cuda" and not torch.cuda.is_available(): raise ValueError("--device cuda: no CUDA device is available here; use --device cpu or auto")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
-# %% ../nbs/91_cli.ipynb #53ad3c7a
+# %% ../nbs/91_cli.ipynb #67cc87a4
 def seed(text): # a whole number, as text
     "A seed from the command line."
     if not text.isdecimal() or int(text) >= 2**32: raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 to {2**32 - 1}, not {text!r}")
     return int(text)
 
-# %% ../nbs/91_cli.ipynb #5eb70327
+# %% ../nbs/91_cli.ipynb #95fcd479
 def parser(about): # one line
     p = argparse.ArgumentParser(description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     p.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute")
     p.add_argument("--seed", type=seed, help="of all random numbers")
     return p
 
-# %% ../nbs/91_cli.ipynb #e602f1e3
+# %% ../nbs/91_cli.ipynb #5fdb6fa4
 def guard(main): # a function of a list of arguments
     "Turn a user's mistake into one sentence and exit code 2."
     @functools.wraps(main)
@@ -156,7 +156,7 @@ def guard(main): # a function of a list of arguments
         except KeyboardInterrupt: sys.exit(130)
     return program
 
-# %% ../nbs/91_cli.ipynb #bb698e76
+# %% ../nbs/91_cli.ipynb #a56b8c85
 def pick_labels(
     labels, # class names or indices, as text; empty for all classes
     config:dict, # the checkpoint's config
@@ -173,7 +173,7 @@ def pick_labels(
         raise ValueError(f"--label {s}: the model has no such class; it knows {known}")
     return [index(s) for s in labels] or list(range(K))
 
-# %% ../nbs/91_cli.ipynb #b83ed794
+# %% ../nbs/91_cli.ipynb #ff1cb26c
 def draw(
     model, # a denoiser with `.net`, as returned by `load`
     sched, # its schedule
@@ -198,7 +198,7 @@ def draw(
         for st in states: film.append(to_uint8(st.x)); yield st
     return sample(states if film is None else kept(), progress)
 
-# %% ../nbs/91_cli.ipynb #6222a01b
+# %% ../nbs/91_cli.ipynb #79dbacfd
 @guard
 def train_main(argv=None):
     "Train a model; its checkpoints, log and samples go to out/<name of the config>/."
@@ -230,7 +230,7 @@ def train_main(argv=None):
     grid(draw(model, sched, config, Look(**config["sample"])), config["sample"]["grid"]).save(out / "samples.png")
     print(f"done: weights in {out / 'ema.pt'}, samples in {out / 'samples.png'}")
 
-# %% ../nbs/91_cli.ipynb #55fd0efe
+# %% ../nbs/91_cli.ipynb #78fb25f1
 @guard
 def sample_main(argv=None):
     "Draw a grid of samples from a checkpoint, one class per row."

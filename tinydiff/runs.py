@@ -8,13 +8,12 @@ __all__ = ['PEAK', 'write_checkpoint', 'read', 'save', 'newest', 'restore', 'sav
            'plot_runs']
 
 # %% ../nbs/92_runs.ipynb #bd6d5b7b
-import contextlib, hashlib, io, json, os, signal, time, warnings
+import contextlib, hashlib, io, json, os, re, signal, time, warnings
 from pathlib import Path
 import torch
 import torch.distributed as dist
 from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save_file
-from tqdm import tqdm
 
 # %% ../nbs/92_runs.ipynb #35dacddc
 def write_checkpoint(
@@ -173,21 +172,23 @@ def faults(batch, micro): # images per step; images per pass of one process, or 
         raise
 
 # %% ../nbs/92_runs.ipynb #31c7edbd
-PEAK = {"B200": 2250, "H200": 989, "H100": 989, "A100": 312, "L40S": 362, "L4": 121, "A10": 125, "4090": 165, "3090": 71, "V100": 125, "T4": 65} # dense TFLOP/s of 16-bit numbers, from the data sheets
+PEAK = {"B200": 2250, "H200": 989, "H100": 989, "A100": 312, "L40S": 362, "L4": 121, "V100": 125, "T4": 65} # dense TFLOP/s of 16-bit numbers, from the data sheets
 
 def peak(device): # torch device
     "The peak of a GPU that is known, else None."
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-    return next((v for k, v in PEAK.items() if k in name), None)
+    return next((v for k, v in PEAK.items() if k in re.split(r"\W", name)), None)
 
-# %% ../nbs/92_runs.ipynb #bee9fbae
+# %% ../nbs/92_runs.ipynb #86dabe59
 def trim(path, seen): # metrics.jsonl; images
     "Drop the lines after `seen` images, which a resumed run writes again, and a line that was cut short."
     def keep(line):
         try: return json.loads(line)["images"] <= seen
         except ValueError: return False
-    lines = [l for l in path.read_text().splitlines() if keep(l)] if path.exists() else []
-    if path.exists(): path.write_text("".join(l + "\n" for l in lines))
+    if not path.exists(): return
+    tmp = path.with_suffix(".tmp")
+    tmp.write_text("".join(l + "\n" for l in path.read_text().splitlines() if keep(l)))
+    os.replace(tmp, path)
 
 # %% ../nbs/92_runs.ipynb #6f197e5a
 class Log:
@@ -249,14 +250,17 @@ def plot_runs(
 ): # the axes
     "Training loss against images seen: one run with its quartiles of t, or several runs."
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullFormatter
+    paths = [run if run.is_file() else run / "metrics.jsonl" for run in map(Path, runs)]
+    for path in paths:
+        if not path.exists(): raise FileNotFoundError(f"{path} does not exist: name folders of runs, or their metrics.jsonl")
     ax = ax or plt.subplots(figsize=(7, 3.6))[1]
-    for run in map(Path, runs):
-        path = run if run.is_file() else run / "metrics.jsonl"
-        if not path.exists(): raise FileNotFoundError(f"{run} is neither the folder of a run nor its metrics.jsonl")
+    for run, path in zip(map(Path, runs), paths):
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         seen = [r["images"] / 1e6 for r in rows]
         if len(runs) == 1:
             for i, colour in enumerate(("#0072B2", "#009E73", "#E69F00", "#D55E00")): ax.semilogy(seen, [r["quartiles"][i] for r in rows], color=colour, lw=1.2, label=f"quartile {i + 1} of t")
         ax.semilogy(seen, [r["loss"] for r in rows], lw=2, label="all t" if len(runs) == 1 else (run.parent if run.is_file() else run).name, **({"color": "k"} if len(runs) == 1 else {}))
     ax.set(xlabel="images seen (millions)", ylabel="training loss"); ax.legend(frameon=False)
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5))); ax.yaxis.set_major_formatter("{x:g}"); ax.yaxis.set_minor_formatter(NullFormatter())
     return ax

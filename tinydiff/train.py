@@ -6,7 +6,7 @@
 __all__ = ['diffusion_loss', 'min_snr', 'stratified_t', 'drop_labels', 'EMA', 'Recipe', 'draw_batch', 'use_bf16', 'train_step',
            'make_schedule', 'load', 'train']
 
-# %% ../nbs/03_train.ipynb #e85e04c5
+# %% ../nbs/03_train.ipynb #3b90fe0c
 import contextlib, dataclasses, sys
 from pathlib import Path
 import torch
@@ -18,7 +18,7 @@ from .runs import Log, alone, everyone, faults, from_hub, ranks, read, read_fold
 from .schedule import Schedule, schedules
 from .unet import UNet, flops
 
-# %% ../nbs/03_train.ipynb #ad5b95e0
+# %% ../nbs/03_train.ipynb #bae8a9d5
 def diffusion_loss(
     net, # called as net(xt, t, c)
     sched:Schedule,
@@ -34,7 +34,7 @@ def diffusion_loss(
     loss = (net(q_sample(sched, x0, t, eps), t, c).float() - target).square().flatten(1).mean(1)
     return loss * min_snr(sched, t, predict, gamma).float() if gamma else loss
 
-# %% ../nbs/03_train.ipynb #c929c6fa
+# %% ../nbs/03_train.ipynb #103cac12
 def min_snr(
     sched:Schedule,
     t:torch.Tensor, # (B,) int64 in 1..T
@@ -45,7 +45,7 @@ def min_snr(
     snr = sched.snr[t]
     return snr.clamp(max=gamma) / {"eps": snr, "x0": 1, "v": 1 + snr}[predict]
 
-# %% ../nbs/03_train.ipynb #690de9c8
+# %% ../nbs/03_train.ipynb #254973b1
 def stratified_t(
     B:int, # batch size
     T:int, # steps of the schedule
@@ -55,7 +55,7 @@ def stratified_t(
     u = (torch.arange(B, device=device) + torch.rand(B, device=device)) / B
     return (u * T).long().clamp(max=T - 1) + 1
 
-# %% ../nbs/03_train.ipynb #922f24ea
+# %% ../nbs/03_train.ipynb #c0fbc186
 def drop_labels(
     c:torch.Tensor, # (B,) int64 labels
     p:float, # probability of dropping each one, 0..1
@@ -64,7 +64,7 @@ def drop_labels(
     "Replace each label by the null label with probability `p`, image by image."
     return torch.where(torch.rand(c.shape, device=c.device) < p, null, c)
 
-# %% ../nbs/03_train.ipynb #6be9082d
+# %% ../nbs/03_train.ipynb #e85c2bd4
 class EMA:
     "Exponential moving averages of a network's parameters, Eq. (19), one for each half-life, counted in images."
     def __init__(self,
@@ -84,7 +84,7 @@ class EMA:
         for h, shadow in self.shadows.items():
             torch._foreach_lerp_(list(shadow.values()), list(self.live.values()), 1 - 0.5 ** (batch / (young * h)))
 
-# %% ../nbs/03_train.ipynb #e35282a3
+# %% ../nbs/03_train.ipynb #0fa725c4
 @dataclasses.dataclass
 class Recipe:
     "How to train: the section `train` of a config. Everything that counts, counts images."
@@ -109,7 +109,7 @@ class Recipe:
         "Warm-up, plateau, linear decay."
         return self.lr * min(1, (seen + self.batch) / max(1, self.warmup), (self.images - seen) / max(1, self.decay * self.images))
 
-# %% ../nbs/03_train.ipynb #74d65f81
+# %% ../nbs/03_train.ipynb #16a29dff
 def draw_batch(
     x, y, # uint8 images, and their labels on the device where the batch is wanted, or None
     r:Recipe,
@@ -132,7 +132,7 @@ def draw_batch(
     torch.manual_seed(seed + 2_654_435_761 * (rank + 1)) # for dropout
     return torch.where(flip, x0.flip(-1), x0), c, t, eps
 
-# %% ../nbs/03_train.ipynb #d02dd178
+# %% ../nbs/03_train.ipynb #933eec76
 def use_bf16(
     precision:str, # "auto", "bf16" or "fp32"
     device, # a torch device
@@ -142,7 +142,7 @@ def use_bf16(
     if torch.device(device).type == "cuda": return torch.cuda.is_bf16_supported()
     return any(getattr(torch.cpu, f, bool)() for f in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
 
-# %% ../nbs/03_train.ipynb #c3247537
+# %% ../nbs/03_train.ipynb #c7bad296
 def train_step(
     net, # the network; with several processes, wrapped in DistributedDataParallel
     opt, # its optimizer
@@ -163,12 +163,12 @@ def train_step(
     opt.step()
     return torch.cat(losses).detach(), torch.cat([t for _, _, t, _ in pieces]), grad
 
-# %% ../nbs/03_train.ipynb #e2856d84
+# %% ../nbs/03_train.ipynb #f302648c
 def make_schedule(section:dict): # {"name": "linear", "T": 1000, ...}
     "The schedule that a config's section describes."
     return schedules[section["name"]](**{k: v for k, v in section.items() if k != "name"})
 
-# %% ../nbs/03_train.ipynb #4f115b26
+# %% ../nbs/03_train.ipynb #809f1bbd
 def load(
     src, # a .pt file, a folder with config.json and model.safetensors, or the id of one on the Hugging Face hub
     device="cpu", # a torch device
@@ -186,7 +186,7 @@ def load(
     except (KeyError, TypeError, RuntimeError, ValueError) as e: raise ValueError(f"the weights in {src} do not fit the config that came with them: {str(e).splitlines()[0]}") from None
     return model.to(device, memory_format=torch.channels_last).eval(), sched, config
 
-# %% ../nbs/03_train.ipynb #816711c4
+# %% ../nbs/03_train.ipynb #41ac92ff
 def train(
     config:dict, # a checked config: sections schedule, model and train are read
     x, # (N, C, H, W) uint8 images: a tensor, or a memory-mapped file
