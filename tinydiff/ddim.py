@@ -7,7 +7,7 @@ __all__ = ['ddim']
 
 # %% ../nbs/05_ddim.ipynb #cb87f149
 import torch
-from .forward import State, denoise
+from .forward import State, denoise, noise_like
 from .schedule import Schedule, like, timesteps
 
 # %% ../nbs/05_ddim.ipynb #17aca45f
@@ -21,7 +21,7 @@ def ddim(
     eta:float=0., # 0 deterministic, 1 ancestral, in [0, 1]
     spacing:str="quadratic", # "quadratic", "uniform" or "leading"
     clip_x0:bool=True, # clamp the predicted x0 to [-1, 1] and re-derive ε
-    generator:torch.Generator|None=None, # where the noise comes from when eta > 0
+    generator:torch.Generator|list|None=None, # where the noise comes from when eta > 0; or a list of them, one per image
 ): # yields a State after each step, the last one at t = 0; raises ValueError for another `eta`, `spacing` or number of steps
     "The non-Markovian family of samplers, Eqs. (5) and (6) (DDIM, eq. 12): predicted x0, direction back to x_s, and η times noise."
     if not 0 <= eta <= 1: raise ValueError(f"eta must lie between 0 and 1, got {eta}")
@@ -30,5 +30,5 @@ def ddim(
         x0, eps = denoise(model, sched, x, t, c, clip_x0)
         sigma = eta * ((1 - ab[s]) / (1 - ab[t]) * (1 - ab[t] / ab[s])).sqrt()
         x = like(ab[s].sqrt(), x) * x0 + like((1 - ab[s] - sigma**2).sqrt(), x) * eps
-        if sigma > 0: x = x + like(sigma, x) * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        if sigma > 0: x = x + like(sigma, x) * noise_like(x, generator)
         yield State(s, x, x0, eps, len(ts) - 2 - i)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['State', 'q_sample', 'q_posterior', 'eps_to_x0', 'x0_to_eps', 'v_target', 'eps_to_v', 'v_to_eps', 'eps_to_score',
-           'Denoiser', 'mixture_denoiser', 'denoise']
+           'Denoiser', 'mixture_denoiser', 'denoise', 'noise_like']
 
 # %% ../nbs/01_forward.ipynb #5535778d
 from collections import namedtuple
@@ -126,14 +126,24 @@ def denoise(
     model, # a denoiser: eps = model(x, t, c)
     sched:Schedule, # the tables
     x:torch.Tensor, # (B, ...) x_t
-    t:int, # 1..T, one level for the whole batch
+    t:torch.Tensor, # (B,) int64 in 1..T, or one int for the whole batch
     c:torch.Tensor|None=None, # (B,) int64 labels
     clip_x0:bool=True, # clamp x0 to [-1, 1] and derive ε from it again
 ) -> tuple: # x0 (B, ...) and eps (B, ...)
     "What the denoiser sees in x_t: (x0, ε), by Eq. (7)."
-    t = torch.full((len(x),), t, dtype=torch.int64, device=x.device)
+    t = torch.as_tensor(t, device=x.device).expand(len(x))
     eps = model(x, t, c)
     x0 = eps_to_x0(sched, x, t, eps)
     if not clip_x0: return x0, eps
     x0 = x0.clamp(-1, 1)
     return x0, x0_to_eps(sched, x, t, x0)
+
+# %% ../nbs/01_forward.ipynb #78d2ca0f
+def noise_like(
+    x:torch.Tensor, # (B, ...) the batch that the noise will meet
+    generator:torch.Generator|list|None=None, # one on the device of `x`; or a list of B, one per image, on the CPU or on that device
+) -> torch.Tensor: # (B, ...) standard normal, in the dtype and on the device of `x`; ValueError for a list of another length
+    "Fresh standard normal noise in the shape of `x`."
+    if not isinstance(generator, (list, tuple)): return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+    if len(generator) != len(x): raise ValueError(f"one generator per image is needed: {len(x)} images, {len(generator)} generators")
+    return torch.stack([torch.randn(x.shape[1:], generator=g, device=g.device, dtype=x.dtype).to(x.device) for g in generator])

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['PEAK', 'write_checkpoint', 'read', 'save', 'newest', 'restore', 'save_folder', 'read_folder', 'from_hub',
-           'stop_signal', 'alone', 'ranks', 'everyone', 'processes', 'in_turn', 'faults', 'peak', 'trim', 'Log',
-           'plot_runs']
+           'stop_signal', 'alone', 'ranks', 'everyone', 'together', 'processes', 'in_turn', 'faults', 'peak', 'trim',
+           'Log', 'plot_runs']
 
 # %% ../nbs/92_runs.ipynb #bd6d5b7b
-import contextlib, hashlib, io, json, os, re, signal, time, warnings
+import contextlib, datetime, hashlib, io, json, os, re, signal, time, warnings
 from pathlib import Path
 import torch
 import torch.distributed as dist
@@ -135,9 +135,16 @@ def everyone(n:int) -> int: # the same number in every process
     n = torch.tensor(n); dist.all_reduce(n, dist.ReduceOp.MAX)
     return n.item()
 
+def together(x): # a tensor on the CPU, in every process
+    "The tensors of all processes, one after the other."
+    if ranks()[1] == 1: return x
+    parts = [None] * ranks()[1]
+    dist.all_gather_object(parts, x)
+    return torch.cat(parts)
+
 # %% ../nbs/92_runs.ipynb #d228f068
 @contextlib.contextmanager
-def processes(device): # torch device
+def processes(device, hours=0.5): # torch device; how long one process may keep the others waiting
     "Join the processes that torchrun started, if it did; the value is the device of this one."
     if not dist.is_torchelastic_launched(): yield device; return
     if device.type == "cuda":
@@ -145,7 +152,7 @@ def processes(device): # torch device
         torch.cuda.set_device(device)
     store, rank, world = next(dist.rendezvous("env://"))
     life = dist.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store) # the addresses of an earlier life are in the store, too
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", store=life, rank=rank, world_size=world)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", store=life, rank=rank, world_size=world, timeout=datetime.timedelta(hours=hours))
     try: yield device
     finally: dist.destroy_process_group()
 
@@ -159,14 +166,14 @@ def in_turn():
 
 # %% ../nbs/92_runs.ipynb #4fa858db
 @contextlib.contextmanager
-def faults(batch, micro): # images per step; images per pass of one process, or 0
+def faults(batch, micro, option="--set train.micro="): # images per step; images per pass of one process, or 0; what sets them
     "Say in a sentence that memory ran out, and which size to try, or that another process was lost."
     try: yield
     except RuntimeError as e: # torch's OutOfMemoryError is one, too
         rank, world = ranks()
         share = min(micro or batch, -(-batch // world))
         if isinstance(e, torch.cuda.OutOfMemoryError) or "allocate memory" in str(e):
-            raise MemoryError(f"no memory left for {share} images at once: try --set train.micro={max(1, share // 2)}, which keeps the batch of {batch} and its result" if share > 1 else "no memory left for a single image: choose a smaller model") from None
+            raise MemoryError(f"no memory left for {share} images at once: try {option}{max(1, share // 2)}, which gives the same result" if share > 1 else "no memory left for a single image: choose a smaller model") from None
         if world > 1 and (isinstance(e, dist.DistError) or "gloo" in str(e) or "Connection" in str(e)):
             raise ConnectionError(f"process {rank} of {world} lost touch with another one, which may have died; everything up to the last checkpoint is safe, and torchrun's --max-restarts=1 would go on from it by itself") from None
         raise

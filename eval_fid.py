@@ -1,0 +1,3 @@
+from tinydiff.cli import eval_main
+
+eval_main()
