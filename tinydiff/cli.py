@@ -368,10 +368,10 @@ def real_images(config:dict, split="train"): # "train", "test" or a folder
     if split == "test": return *unseen, None, None
     return *images(d["name"], d["dir"], m["image_size"], m["channels"])[:2], *unseen
 
-def reference(config:dict, features, split="train", mode=None, ours=False): # mode of Inception; whether its weights are the user's own
+def reference(config:dict, features, split="train", mode=None, own=False): # mode of Inception; whether its weights are the user's own
     "What samples are compared with: a `Real`, or clean-fid's own moments when they can be had."
     if features.name == "FID":
-        known = published("cifar10", 32, mode, split) if config["data"]["name"] == "cifar10" and split in ("train", "test") and not ours else None
+        known = published("cifar10", 32, mode, split) if config["data"]["name"] == "cifar10" and split in ("train", "test") and not own else None
         if known: return known
     x, y, xt, yt = real_images(config, split) if features.name != "FID" else (real_images(config, split)[0], None, None, None)
     if len(x) < 2: raise ValueError(f"--reference {split} holds {len(x)} image: a covariance takes at least 2, and a good one thousands")

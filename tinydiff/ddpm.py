@@ -77,9 +77,8 @@ def step_var(
     if variance not in ("large", "small"): raise ValueError(f'variance is "large" or "small", not {variance!r}')
     ab, beta = sched.alpha_bar, sched.beta
     small = torch.cat([beta[:1], (1 - ab[:-1]) / (1 - ab[1:]) * beta[1:]])
-    var = beta.clone() if variance == "large" else small.clone()
-    if sched.T > 1: var[1] = small[2] # a chain of one step has no choice but β_1
-    else: var[1] = beta[1]
+    var = (beta if variance == "large" else small).clone()
+    var[1] = small[2] if sched.T > 1 else beta[1] # a chain of one step has no other
     return var
 
 # %% ../nbs/04_ddpm.ipynb #994ac21c
