@@ -92,6 +92,7 @@ def verify(config): # a whole config
     if not r["ema"]: raise ValueError("train.ema needs at least one half-life in images, for example [500000]")
     for k in ("images", "batch", "log", "save", "ema"):
         if (min(r[k]) if k == "ema" else r[k]) < 1: raise ValueError(f"train.{k} must be at least 1, got {r[k]}")
+    if not 0 <= r["start"] < r["images"]: raise ValueError(f"train.start must lie between 0 and train.images, {r['images']}, got {r['start']}")
     if r["images"] < r["batch"]: raise ValueError(f"train.images {r['images']} is less than one batch of {r['batch']}")
     if not (r["lr"] > 0 and r["clip"] > 0): raise ValueError(f"train.lr and train.clip must be above 0, got {r['lr']} and {r['clip']}")
     if r["micro"] < 0 or not 0 <= r["gamma"] < math.inf: raise ValueError(f"train.micro and train.gamma must be 0 (off) or more, got {r['micro']} and {r['gamma']}")
@@ -258,6 +259,7 @@ def train_main(argv=None):
     p.add_argument("--images", type=int, help="images to see in all, instead of train.images")
     p.add_argument("--set", nargs="*", action="extend", default=[], metavar="section.key=value", help="override the config")
     p.add_argument("--resume", action="store_true", help="continue the run in --out")
+    p.add_argument("--init", metavar="CKPT", help="begin with the weights of a checkpoint (file, folder or hub id), and count on from its images")
     a = p.parse_args(argv)
     over = [f"{k}={json.dumps(v)}" for k, v in {"data.dir": a.data, "train.images": a.images, "train.seed": a.seed}.items() if v is not None]
     config, out = read_config(a.config, a.set + over), Path(a.out or Path("out") / Path(a.config).stem)
@@ -271,7 +273,7 @@ def train_main(argv=None):
         if K and K != len(classes): raise ValueError(f"model.num_classes is {K}, but the data have {len(classes)} classes; 0 trains without labels")
         config["data"]["classes"] = classes if K else []
         if rank == 0: print(f"{len(x):,} images, {sum(v.numel() for v in UNet(**config['model']).parameters()):,} parameters, on {device}{f' and {world - 1} more' if world > 1 else ''}; the run is in {out}/")
-        stopped = train(config, x, y, out, resume, device)
+        stopped = train(config, x, y, out, resume, device, a.init)
     if stopped and rank == 0: print(f"stopped and saved; to continue: train.py {shlex.join(v for v in (sys.argv[1:] if argv is None else argv) if v != '--resume')} --resume")
     if stopped: return 128 + stopped
     if rank: return

@@ -14,7 +14,7 @@ import yaml
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 from .forward import Denoiser, q_sample, v_target
-from .runs import Log, alone, everyone, faults, from_hub, ranks, read, read_folder, restore, save, stop_signal
+from .runs import Log, alone, begin, everyone, faults, find, ranks, restore, save, stop_signal
 from .schedule import Schedule, schedules
 from .unet import UNet, flops
 
@@ -102,12 +102,13 @@ class Recipe:
     micro:int = 0 # images of one pass through the network; 0 for all of a step's; less needs less memory
     precision:str = "auto" # auto, bf16 or fp32
     seed:int = 0 # all random numbers are a function of (seed, step)
+    start:int = 0 # images that the first weights have seen already: those of a checkpoint, if the run began with one
     log:int = 10_000 # images between two lines of metrics.jsonl
     save:int = 100_000 # images between two checkpoints
 
     def lr_at(self, seen): # images seen
         "Warm-up, plateau, linear decay."
-        return self.lr * min(1, (seen + self.batch) / max(1, self.warmup), (self.images - seen) / max(1, self.decay * self.images))
+        return self.lr * min(1, (seen - self.start + self.batch) / max(1, self.warmup), (self.images - seen) / max(1, self.decay * self.images))
 
 # %% ../nbs/03_train.ipynb #16a29dff
 def draw_batch(
@@ -174,11 +175,7 @@ def load(
     device="cpu", # a torch device
 ) -> tuple: # (model, sched, config): a denoiser with EMA weights in eval mode, its schedule, its config
     "Load a checkpoint. Nothing in it is run: tensors are read with `weights_only` or from safetensors."
-    path = Path(src)
-    if path.suffix == ".pt": ckpt = read(path); config, weights = ckpt["config"], ckpt["net"]
-    else:
-        if not path.exists() and str(src).count("/") == 1: path = Path(from_hub(str(src)))
-        config, weights = read_folder(path)
+    config, weights, _ = find(src)
     try:
         sched, net = make_schedule(config["schedule"]), UNet(**config["model"])
         net.load_state_dict(weights)
@@ -194,6 +191,7 @@ def train(
     out, # folder for config.yaml, ema.pt, last.pt and metrics.jsonl
     resume:bool=False, # continue from last.pt
     device="cpu", # a torch device
+    init=None, # a checkpoint, as for `load`, whose weights and count of images the run begins with
 ) -> int|None: # the signal that stopped the run, or None when it is complete
     "Train until `train.images` images have been seen; a signal stops it after a step, with everything saved."
     r, out, device, (rank, world) = Recipe(**config["train"]), Path(out), torch.device(device), ranks()
@@ -202,9 +200,13 @@ def train(
         sched = make_schedule(config["schedule"]).to(device)
         torch.manual_seed(r.seed)
         net = UNet(**config["model"]).to(device, memory_format=torch.channels_last)
+        if init and not resume: r.start = begin(init, config, net) // r.batch * r.batch # its images, in whole steps
+        if init and not resume and r.images < r.start + r.batch: raise ValueError(f"{init} has seen {r.start:,} images, and train.images, {r.images:,}, counts them: ask for more with --images")
+        config = {**config, "train": dataclasses.asdict(r)}
         opt = torch.optim.Adam(net.parameters(), lr=r.lr, betas=(0.9, 0.99), fused=True)
         ema, log = EMA(net, r.ema), Log(out, r, sched.T, 3 * flops(net), device)
-        step, total, stop = restore(out, config, net, ema, opt, log) if resume else 0, r.images // r.batch, 0
+        step, r.start = restore(out, config, net, ema, opt, log) if resume else (r.start // r.batch, r.start)
+        config["train"]["start"], total, stop = r.start, r.images // r.batch, 0
         if rank == 0: (out / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
         if device.type == "cpu" or x.nbytes < torch.cuda.mem_get_info(device)[0] / 2: x = x.to(device) # else it stays where it is
         y = y if y is None else y.to(device)
