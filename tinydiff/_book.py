@@ -1,5 +1,6 @@
 """What nbdev does to a notebook on its way to the site; `pyproject.toml` names the two classes. Nothing in the package uses them."""
 import ast, json, re
+from itertools import groupby
 from pathlib import Path
 
 from fastcore.docments import DocmentTbl
@@ -11,7 +12,9 @@ from nbdev.showdoc import BasicMarkdownRenderer
 
 class Card(BasicMarkdownRenderer):
     "What `show_doc` shows of a function, whose code stands above it: its docstring and the table of its docments."
-    def _repr_markdown_(self): return "\n\n".join([f"{'#' * self.title_level} {self.nm}", self.docs or "", DocmentTbl(self.sym)._repr_markdown_()])
+    def _repr_markdown_(self):
+        text = re.sub(r"<(?=\w)", r"\<", self.docs or "")
+        return "\n\n".join([f"{'#' * self.title_level} {self.nm}", text, DocmentTbl(self.sym)._repr_markdown_()]).replace("__main__.", "")
 
 
 class Book(Processor):
@@ -21,7 +24,8 @@ class Book(Processor):
         path = (file := Path(self.nb.path_).resolve()).relative_to(cfg.config_path.resolve()).as_posix()
         for before, cell in zip(cells, cells[1:]): # imports of the module, of the notebook, and settings: one block
             if is_setup(before) and is_setup(cell): before.source, cell.source = "", "\n".join([before.source, cell.source]).strip()
-        cells[:] = [c for c in cells if c.source.strip()]
+        groups = groupby((c for c in cells if c.source.strip()), lambda c: "show_doc(" in c.source)
+        cells[:] = [c for cards, cs in groups for c in (reversed(list(cs)) if cards else cs)] # nbdev puts the last function of a cell first
         for cell, after in zip(cells, [*cells[1:], None]):
             if cell.cell_type != "code" or "echo: false" in cell.source: continue
             picture = any(mime.startswith("image/") for o in cell.get("outputs", []) for mime in o.get("data", {}))
@@ -44,4 +48,6 @@ def plain(caption):
 
 
 def is_setup(cell):
-    return cell.cell_type == "code" and "echo: false" not in cell.source and all(isinstance(n, (ast.Import, ast.ImportFrom, ast.Try)) or "rcParams" in ast.unparse(n) for n in ast.parse(cell.source).body)
+    if cell.cell_type != "code" or "echo: false" in cell.source: return False
+    try: return all(isinstance(n, (ast.Import, ast.ImportFrom, ast.Try)) or "rcParams" in ast.unparse(n) for n in ast.parse(cell.source).body)
+    except SyntaxError: return True # a shell command or a magic, such as an installation
