@@ -13,7 +13,7 @@ from nbdev.showdoc import BasicMarkdownRenderer
 class Card(BasicMarkdownRenderer):
     "What `show_doc` shows of a function, whose code stands above it: its docstring and the table of its docments."
     def _repr_markdown_(self):
-        text = re.sub(r"<(?=\w)", r"\<", self.docs or "")
+        text = re.sub(r"(`[^`]*`)|<(?=\w)", lambda m: m[1] or r"\<", self.docs or "")
         return "\n\n".join([f"{'#' * self.title_level} {self.nm}", text, DocmentTbl(self.sym)._repr_markdown_()]).replace("__main__.", "")
 
 
