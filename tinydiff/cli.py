@@ -23,7 +23,7 @@ from .ddim import ddim
 from .ddpm import bits_per_dim, ddpm, sample
 from .fid import Real, Tally, efficientnet_lite0, evaluate, inception, nearest, published
 from .guidance import cfg
-from .runs import everyone, faults, from_hub, in_turn, processes, ranks, stop_signal, together
+from .runs import begin, everyone, faults, from_hub, in_turn, processes, ranks, stop_signal, together
 from .schedule import schedules
 from .train import Recipe, load, make_schedule, train, use_bf16
 from .unet import UNet
@@ -267,6 +267,7 @@ def train_main(argv=None):
     resume = a.resume or begun and int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0 # torchrun brings a lost run back
     if resume and not begun: raise ValueError(f"--resume: there is no run in {out}; leave it out to start one")
     if begun and not resume: raise ValueError(f"{out} already holds a run: add --resume to continue it, or --out to start another")
+    if a.init and not resume: begin(a.init, config, UNet(**config["model"])) # refused before anything is written
     with processes(pick_device(a.device)) as device, faults(config["train"]["batch"], config["train"]["micro"]):
         with in_turn(): x, y, classes = images(*(config["data"][k] for k in ("name", "dir")), *(config["model"][k] for k in ("image_size", "channels")))
         K, (rank, world) = config["model"]["num_classes"], ranks()

@@ -125,6 +125,7 @@ def begin(src, config, net): # a checkpoint; the config of this run; a fresh net
     if name := differs(theirs, config, ("schedule", "train.predict", *(f"model.{k}" for k in config["model"] if k != "dropout"))): raise ValueError(f"{src} was trained with another `{name}`: begin with weights of the same network, schedule and prediction")
     try: net.load_state_dict(weights)
     except RuntimeError as e: raise ValueError(f"the weights in {src} do not fit the config that came with them: {str(e).splitlines()[0]}") from None
+    if images + config["train"]["batch"] > config["train"]["images"]: raise ValueError(f"{src} has seen {images:,} images, and train.images, {config['train']['images']:,}, counts them: ask for more with --images")
     return images
 
 # %% ../nbs/92_runs.ipynb #be12cb27

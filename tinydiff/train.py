@@ -201,7 +201,6 @@ def train(
         torch.manual_seed(r.seed)
         net = UNet(**config["model"]).to(device, memory_format=torch.channels_last)
         if init and not resume: r.start = begin(init, config, net) // r.batch * r.batch # its images, in whole steps
-        if init and not resume and r.images < r.start + r.batch: raise ValueError(f"{init} has seen {r.start:,} images, and train.images, {r.images:,}, counts them: ask for more with --images")
         config = {**config, "train": dataclasses.asdict(r)}
         opt = torch.optim.Adam(net.parameters(), lr=r.lr, betas=(0.9, 0.99), fused=True)
         ema, log = EMA(net, r.ema), Log(out, r, sched.T, 3 * flops(net), device)
