@@ -3,7 +3,7 @@ import ast, json, re
 from itertools import groupby
 from pathlib import Path
 
-from fastcore.docments import DocmentTbl
+from fastcore.docments import DocmentTbl, docments
 from fastcore.nbio import mk_cell
 from nbdev.config import get_config
 from nbdev.process import Processor
@@ -14,7 +14,10 @@ class Card(BasicMarkdownRenderer):
     "What `show_doc` shows of a function, whose code stands above it: its docstring and the table of its docments."
     def _repr_markdown_(self):
         text = re.sub(r"(`[^`]*`)|<(?=\w)", lambda m: m[1] or r"\<", self.docs or "")
-        return "\n\n".join([f"{'#' * self.title_level} {self.nm}", text, DocmentTbl(self.sym)._repr_markdown_()]).replace("__main__.", "")
+        told = docments(self.sym, returns=False)
+        brief = len(told) > 1 and [k for k, v in told.items() if v] == list(told)[-1:] # one comment for all parameters
+        table = f"`{', '.join(told)}`: {list(told.values())[-1]}" if brief else DocmentTbl(self.sym)._repr_markdown_()
+        return "\n\n".join([f"{'#' * self.title_level} {self.nm}", text, table]).replace("__main__.", "")
 
 
 class Book(Processor):

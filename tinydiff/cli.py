@@ -250,7 +250,7 @@ def draw(
 
 # %% ../nbs/91_cli.ipynb #79dbacfd
 @guard
-def train_main(argv=None):
+def train_main(argv=None): # list of arguments; those of the command line by default
     "Train a model; its checkpoints, log and samples go to out/<name of the config>/."
     p = parser(train_main.__doc__)
     p.add_argument("--config", required=True, help="YAML file, for example configs/cifar10.yaml")
@@ -286,7 +286,7 @@ def train_main(argv=None):
 CKPT = dict(default=str(Path(tinydiff.__file__).parent.parent / "checkpoints" / "cifar10"), help=".pt file, folder or id on the Hugging Face hub")
 
 @guard
-def sample_main(argv=None):
+def sample_main(argv=None): # list of arguments; those of the command line by default
     "Draw a grid of samples from a checkpoint, one class per row."
     p = parser(sample_main.__doc__)
     p.add_argument("--ckpt", **CKPT)
@@ -471,7 +471,7 @@ def label(look:Look, config:dict): # how to sample; the checkpoint's config
     return ({**how, "w": look.w}, f"{name}_w{look.w:g}") if config["model"]["num_classes"] else (how, name)
 
 @guard
-def eval_main(argv=None):
+def eval_main(argv=None): # list of arguments; those of the command line by default
     "Measure samples against real images: FID, or FD-EffNetLite0 and what belongs to it; or the bits per dimension of test images."
     a = eval_arguments(argv)
     torch.backends.cudnn.allow_tf32 = False # fp32 is fp32

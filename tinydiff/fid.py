@@ -285,4 +285,8 @@ def compare(real, fake): # (N, d) and (M, d) features
     p, r = precision_recall(real[:k], fake[:k]) if k > 4 else (None, None)
     return dict(precision=p, recall=r)
 
-def deciles(v): return [round(q, 4) for q in torch.quantile(v, torch.linspace(0, 1, 11)).tolist()]
+def deciles(
+    v:torch.Tensor, # (n,) numbers
+) -> list: # 11 numbers, from the smallest to the largest
+    "The 0th, 10th, … 100th percentile."
+    return [round(q, 4) for q in torch.quantile(v, torch.linspace(0, 1, 11)).tolist()]
