@@ -16,7 +16,7 @@ class Card(BasicMarkdownRenderer):
         text = re.sub(r"(`[^`]*`)|<(?=\w)", lambda m: m[1] or r"\<", self.docs or "")
         told = docments(self.sym, returns=False)
         brief = len(told) > 1 and [k for k, v in told.items() if v] == list(told)[-1:] # one comment for all parameters
-        table = f"`{', '.join(told)}`: {list(told.values())[-1]}" if brief else DocmentTbl(self.sym)._repr_markdown_()
+        table = f"*Parameters:* `{', '.join(told)}`: {list(told.values())[-1]}" if brief else DocmentTbl(self.sym)._repr_markdown_()
         return "\n\n".join([f"{'#' * self.title_level} {self.nm}", text, table]).replace("__main__.", "")
 
 
