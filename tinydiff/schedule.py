@@ -82,7 +82,7 @@ def timesteps(
     steps:int, # steps to take, 1..T, else ValueError
     spacing:str="uniform", # "uniform" (trailing), "leading" or "quadratic", else ValueError
 ) -> list: # steps+1 ints, strictly falling, ending in 0; the first is T, but less for "leading"
-    "The levels that a sampler visits, from the noisiest to clean data (DDIM, appendix D.2)."
+    "The levels that a sampler visits, from the noisiest to clean data: Eq. (12); DDIM, appendix D.2."
     if not 1 <= steps <= T: raise ValueError(f"the number of sampling steps must be between 1 and T={T}, got {steps}")
     i = torch.arange(steps, -1, -1, dtype=torch.float64)
     if spacing == "uniform": t = i * T / steps

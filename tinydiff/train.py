@@ -51,7 +51,7 @@ def stratified_t(
     T:int, # steps of the schedule
     device=None, # a torch device
 ) -> torch.Tensor: # (B,) int64 in 1..T, in rising order
-    "One t from each of B equal slices of 1..T: each is uniform over its slice, and together they cover the range."
+    "One t from each of B equal slices of 1..T: each is uniform over its slice, and together they cover the range, Eq. (17)."
     u = (torch.arange(B, device=device) + torch.rand(B, device=device)) / B
     return (u * T).long().clamp(max=T - 1) + 1
 
@@ -66,7 +66,7 @@ def drop_labels(
 
 # %% ../nbs/03_train.ipynb #e85c2bd4
 class EMA:
-    "Exponential moving averages of a network's parameters, Eq. (19), one for each half-life, counted in images."
+    "Exponential moving averages of a network's parameters, Eqs. (18) and (19), one for each half-life, counted in images."
     def __init__(self,
         net, # the network to follow
         halves=(500_000,), # half-lives, in images
