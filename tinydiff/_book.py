@@ -30,11 +30,11 @@ class Book(Processor):
         groups = groupby((c for c in cells if c.source.strip()), lambda c: "show_doc(" in c.source)
         cells[:] = [c for cards, cs in groups for c in (reversed(list(cs)) if cards else cs)] # nbdev puts the last function of a cell first
         for cell, after in zip(cells, [*cells[1:], None]):
-            if cell.cell_type != "code" or "echo: false" in cell.source: continue
+            if cell.cell_type != "code": continue
             picture = any(mime.startswith("image/") for o in cell.get("outputs", []) for mime in o.get("data", {}))
             if picture and not (after and after.cell_type == "markdown" and after.source.startswith("*")): raise ValueError(f"{path}: a picture has no caption, a paragraph in *italics* right after this cell:\n{cell.source}")
-            options = {"fig-alt": plain(after.source), "code-fold": True, "code-summary": "Code of the figure"} if picture else \
-                {"code-fold": True, "code-summary": "Set-up"} if is_setup(cell) else {"code-fold": "show", "code-summary": "Code"}
+            fold = {"code-fold": True, "code-summary": "Code of the figure"} if picture else {"code-fold": True, "code-summary": "Set-up"} if is_setup(cell) else {"code-fold": "show", "code-summary": "Code"}
+            options = ({"fig-alt": plain(after.source)} if picture else {}) | ({} if "echo: false" in cell.source else fold)
             cell.source = "".join(f"#| {k}: {json.dumps(v, ensure_ascii=False)}\n" for k, v in options.items()) + cell.source
         if file.stem == "index": return
         number, here = file.stem.partition("_")[0], f"blob/{cfg.branch}/{path}"
