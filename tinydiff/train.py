@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['diffusion_loss', 'min_snr', 'stratified_t', 'drop_labels', 'EMA', 'Recipe', 'draw_batch', 'use_bf16', 'train_step',
-           'make_schedule', 'load', 'train']
+           'make_schedule', 'load', 'set_up', 'train']
 
 # %% ../nbs/03_train.ipynb #3b90fe0c
 import contextlib, dataclasses, sys
@@ -184,6 +184,25 @@ def load(
     return model.to(device, memory_format=torch.channels_last).eval(), sched, config
 
 # %% ../nbs/03_train.ipynb #41ac92ff
+def set_up(
+    config:dict, # as for `train`
+    r:Recipe, # its section `train`; `r.start` is set here
+    out:Path, # folder of the run
+    T:int, # steps of the schedule
+    device, # a torch device
+    resume:bool, # as for `train`
+    init, # as for `train`
+) -> tuple: # network, optimizer, averages, log, steps done
+    "All that changes during a run: new, with the weights of a checkpoint, or as it was saved."
+    torch.manual_seed(r.seed)
+    net = UNet(**config["model"]).to(device, memory_format=torch.channels_last)
+    if init and not resume: r.start = begin(init, config, net) // r.batch * r.batch # its images, in whole steps
+    opt = torch.optim.Adam(net.parameters(), lr=r.lr, betas=(0.9, 0.99), fused=True)
+    ema, log, step = EMA(net, r.ema), Log(out, r, T, 3 * flops(net), device), r.start // r.batch
+    if resume: step, r.start = restore(out, {**config, "train": dataclasses.asdict(r)}, net, ema, opt, log)
+    return net, opt, ema, log, step
+
+# %% ../nbs/03_train.ipynb #7aaa44cd
 def train(
     config:dict, # a checked config: sections schedule, model and train are read
     x, # (N, C, H, W) uint8 images: a tensor, or a memory-mapped file
@@ -198,14 +217,8 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     with alone(out) if rank == 0 else contextlib.nullcontext(), stop_signal() as got, faults(r.batch, r.micro):
         sched = make_schedule(config["schedule"]).to(device)
-        torch.manual_seed(r.seed)
-        net = UNet(**config["model"]).to(device, memory_format=torch.channels_last)
-        if init and not resume: r.start = begin(init, config, net) // r.batch * r.batch # its images, in whole steps
-        config = {**config, "train": dataclasses.asdict(r)}
-        opt = torch.optim.Adam(net.parameters(), lr=r.lr, betas=(0.9, 0.99), fused=True)
-        ema, log = EMA(net, r.ema), Log(out, r, sched.T, 3 * flops(net), device)
-        step, r.start = restore(out, config, net, ema, opt, log) if resume else (r.start // r.batch, r.start)
-        config["train"]["start"], total, stop = r.start, r.images // r.batch, 0
+        net, opt, ema, log, step = set_up(config, r, out, sched.T, device, resume, init)
+        config, total, stop = {**config, "train": dataclasses.asdict(r)}, r.images // r.batch, 0
         if rank == 0: (out / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
         if device.type == "cpu" or x.nbytes < torch.cuda.mem_get_info(device)[0] / 2: x = x.to(device) # else it stays where it is
         y = y if y is None else y.to(device)
