@@ -123,7 +123,7 @@ if __name__ == "__main__":
     a = p.parse_args()
     a.set, device = [f"data.dir={a.data}", *a.set], pick_device(a.device)
     config = read_config(a.config, a.set)
-    x, y, config["data"]["classes"] = images(*(config["data"][k] for k in ("name", "dir")), *(config["model"][k] for k in ("image_size", "channels")))
+    x, y, _ = images(*(config["data"][k] for k in ("name", "dir")), *(config["model"][k] for k in ("image_size", "channels")))
     with tempfile.TemporaryDirectory() as tmp: rows = list({"candidates": candidates, "slices": slices}[a.what](a, x, y, device, Path(tmp)))
     hardware = torch.cuda.get_device_name() if device.type == "cuda" else f"{os.cpu_count()} CPU cores ({platform.machine()}), {torch.get_num_threads()} thread(s)"
-    write_json(dict(command=shlex.join(["python", *sys.argv]), hardware=hardware, torch=torch.__version__, load_at_the_end=round(os.getloadavg()[0], 1), images=a.images, rows=rows), Path(a.out or f"results/benchmarks/{a.what}.json"))
+    write_json(dict(command=shlex.join(["python", *sys.argv]), hardware=hardware, torch=torch.__version__, load_at_the_end=round(os.getloadavg()[0], 1), **dict(slices=dict(images=a.images), candidates=dict(seconds=a.seconds))[a.what], rows=rows), Path(a.out or f"results/benchmarks/{a.what}.json"))
