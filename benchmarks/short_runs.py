@@ -1,11 +1,12 @@
-"""Questions about training that short runs answer, judged on 1,000 test images at fixed steps and noise; written as JSON.
+"""Questions about training that short runs answer, judged on 1,000 images that were not trained on, at fixed steps and noise; written as JSON.
 
 usage: python benchmarks/short_runs.py candidates --config configs/cifar10.yaml --try "" "model.ch=64" "train.lr=1e-3" [--seconds 90]
        python benchmarks/short_runs.py slices --config configs/cifar10.yaml --set model.ch=16 ... [--images 200000] [--more 50000]
 
 candidates: each of --try (keys of the config to set, with spaces between them) trains for the same number of seconds,
 not counting the first step, in which a GPU compiles. The learning rate stays up after its warm-up. Reported are the
-speed, the memory and the held-out loss, per quartile of t. Losses of eps, x0 and v are not to be compared.
+speed, the memory, the held-out loss, per quartile of t, and the held-out bits per dimension. Losses of eps, x0 and v,
+or of different schedules, are not to be compared; bits are.
 slices: a run is stopped after --images and goes on from less than its whole state. What does that cost in held-out
 loss, 1/10, 1/5, 2/5 and all of --more images later? Batches and noise are the same for all.
 """
@@ -24,22 +25,24 @@ from unittest.mock import patch
 
 import torch
 
-from tinydiff.cli import pick_device, read_config, write_json
-from tinydiff.data import cifar10_sample, images
+from tinydiff.cli import dataset, pick_device, read_config, write_json
+from tinydiff.data import cifar10_sample
+from tinydiff.ddpm import bits_per_dim
 from tinydiff.runs import find, read, save_folder, write_checkpoint
 from tinydiff.train import diffusion_loss, load, train, train_step
 
 
 @torch.no_grad()
 def held_out(src, device):
-    "The loss of a checkpoint's weights on the bundled test images: the mean, and that of each quartile of t."
+    "The loss of a checkpoint's weights on the images of data.holdout, or the bundled test images of CIFAR-10, the mean and that of each quartile of t; and their bits per dimension."
     model, sched, config = load(src, device)
     g = torch.Generator().manual_seed(0)
-    x, y, _ = cifar10_sample()
+    x, y, _ = dataset(config, train=False) if config["data"].get("holdout") else cifar10_sample()
     t, eps, K = (torch.randperm(len(x), generator=g) * sched.T // len(x) + 1), torch.randn(x.shape, generator=g), config["model"]["num_classes"]
-    parts = zip(*(v.to(device).split(100) for v in (x.float() / 127.5 - 1, t, eps, y)))
+    parts = zip(*(v.to(device).split(100) for v in (x[:].float() / 127.5 - 1, t, eps, y if K else t)))
     loss = torch.cat([diffusion_loss(model.net, sched, x0, t, eps, c if K else None, config["train"]["predict"]).cpu() for x0, t, eps, c in parts])
-    return [loss.mean().item(), *(loss[(t - 1) * 4 // sched.T == q].mean().item() for q in range(4))]
+    bits = bits_per_dim(model, sched, x[:].to(device), y.to(device) if K else None, 1, progress=False)
+    return [loss.mean().item(), *(loss[(t - 1) * 4 // sched.T == q].mean().item() for q in range(4))], {k: bits[k] for k in ("bits_per_dim", "eps_mse")}
 
 
 def timed(config, x, y, out, device, seconds):
@@ -62,9 +65,10 @@ def candidates(a, x, y, device, tmp):
         if device.type == "cuda": torch.cuda.reset_peak_memory_stats()
         first, speed = timed(config, x, y, out, device, a.seconds)
         ckpt = read(out / "ema.pt")
-        row = dict(sets=sets, parameters=sum(v.numel() for v in ckpt["net"].values()), images=ckpt["images"], first_step_s=round(first, 1), img_per_s=round(speed, 1), held_out=held_out(out / "ema.pt", device))
+        loss, bits = held_out(out / "ema.pt", device)
+        row = dict(sets=sets, parameters=sum(v.numel() for v in ckpt["net"].values()), images=ckpt["images"], first_step_s=round(first, 1), img_per_s=round(speed, 1), held_out=loss, **bits)
         if device.type == "cuda": row["gpu_bytes"] = torch.cuda.max_memory_allocated()
-        print(f"{sets or 'as it is':40} {row['parameters'] / 1e6:6.2f}M parameters {speed:9,.0f} img/s {row['images']:>10,} images  held-out loss {row['held_out'][0]:.4f}", flush=True)
+        print(f"{sets or 'as it is':40} {row['parameters'] / 1e6:6.2f}M parameters {speed:9,.0f} img/s {row['images']:>10,} images  held-out loss {row['held_out'][0]:.4f}  bits/dim {row['bits_per_dim']:.3f}", flush=True)
         yield row
 
 
@@ -103,7 +107,7 @@ def slices(a, x, y, device, tmp):
             if what: less(out / "last.pt", what)
         for share in (0.1, 0.2, 0.4, 1):
             run(out, a.images + int(share * a.more), what if isinstance(what, Path) else None, **how)
-            row["more"].append(int(share * a.more)); row["held_out"].append(held_out(out / "ema.pt", device)); row["held_out_weights"].append(held_out(out / "last.pt", device))
+            row["more"].append(int(share * a.more)); row["held_out"].append(held_out(out / "ema.pt", device)[0]); row["held_out_weights"].append(held_out(out / "last.pt", device)[0])
         print(f"{name:34} {size:3} bytes per parameter; averages " + " ".join(f"{v[0]:.4f}" for v in row["held_out"]) + "  weights " + " ".join(f"{v[0]:.4f}" for v in row["held_out_weights"]), flush=True)
         yield row
 
@@ -112,7 +116,7 @@ if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("what", choices=["candidates", "slices"])
     p.add_argument("--config", required=True)
-    p.add_argument("--data", default="data")
+    p.add_argument("--data", help="folder of the data, instead of data.dir")
     p.add_argument("--set", nargs="*", default=[], metavar="section.key=value")
     p.add_argument("--try", nargs="+", default=[""], dest="candidates", metavar="SETS", help="candidates, each a string of section.key=value with spaces")
     p.add_argument("--seconds", type=float, default=90, help="of each candidate")
@@ -121,9 +125,8 @@ if __name__ == "__main__":
     p.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     p.add_argument("--out", help="JSON file (default: results/benchmarks/<what>.json)")
     a = p.parse_args()
-    a.set, device = [f"data.dir={a.data}", *a.set], pick_device(a.device)
-    config = read_config(a.config, a.set)
-    x, y, _ = images(*(config["data"][k] for k in ("name", "dir")), *(config["model"][k] for k in ("image_size", "channels")))
+    a.set, device = a.set + [f"data.dir={a.data}"] * bool(a.data), pick_device(a.device)
+    x, y, _ = dataset(read_config(a.config, a.set))
     with tempfile.TemporaryDirectory() as tmp: rows = list({"candidates": candidates, "slices": slices}[a.what](a, x, y, device, Path(tmp)))
     hardware = torch.cuda.get_device_name() if device.type == "cuda" else f"{os.cpu_count()} CPU cores ({platform.machine()}), {torch.get_num_threads()} thread(s)"
     write_json(dict(command=shlex.join(["python", *sys.argv]), hardware=hardware, torch=torch.__version__, load_at_the_end=round(os.getloadavg()[0], 1), **dict(slices=dict(images=a.images), candidates=dict(seconds=a.seconds))[a.what], rows=rows), Path(a.out or f"results/benchmarks/{a.what}.json"))

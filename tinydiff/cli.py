@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LOOKS', 'CKPT', 'Look', 'defaults', 'sections', 'unknown', 'checked', 'check_look', 'verify', 'fill', 'read_config',
-           'pick_device', 'seed', 'parser', 'add_look', 'autocast', 'asked', 'guard', 'pick_labels', 'chain', 'draw',
-           'train_main', 'sample_main', 'samples', 'resumed', 'kept', 'real_images', 'reference', 'provenance',
+           'dataset', 'pick_device', 'seed', 'parser', 'add_look', 'autocast', 'asked', 'guard', 'pick_labels', 'chain',
+           'draw', 'train_main', 'sample_main', 'samples', 'resumed', 'kept', 'real_images', 'reference', 'provenance',
            'write_json', 'written', 'score', 'neighbours', 'measure_bits', 'eval_arguments', 'label', 'eval_main']
 
 # %% ../nbs/91_cli.ipynb #2679c32a
@@ -51,7 +51,7 @@ def defaults(f): # a function
 def sections(schedule="linear"): # name of the schedule
     "Every key of a config with its default: the arguments of the functions that use them."
     if schedule not in list(schedules): raise ValueError(f"schedule.name is one of {', '.join(schedules)}, not {schedule!r}")
-    return dict(data=dict(name="cifar10", dir="data", classes=[]), schedule=dict(name=schedule, **defaults(schedules[schedule])),
+    return dict(data=dict(name="cifar10", dir="data", classes=[], crop=0, skip=False, tidy=False, holdout=0), schedule=dict(name=schedule, **defaults(schedules[schedule])),
                 model=defaults(UNet), train=dataclasses.asdict(Recipe()), sample=dataclasses.asdict(Look()))
 
 # %% ../nbs/91_cli.ipynb #5adfd4dc
@@ -138,6 +138,14 @@ def read_config(
         except yaml.YAMLError: raise ValueError(f"--set {s}: the value is not valid YAML") from None
         if isinstance(config, dict) and isinstance(config.setdefault(section, {}), dict): config[section][name] = value
     return fill(config)
+
+# %% ../nbs/91_cli.ipynb #d78cf3de
+def dataset(
+    config:dict, # its sections data and model are read
+    train:bool=True, # the training set, or the images that are kept out of it
+) -> tuple: # images uint8, labels or None, class names
+    "The images that a config describes."
+    return images(image_size=config["model"]["image_size"], channels=config["model"]["channels"], train=train, **{k: v for k, v in config["data"].items() if k != "classes"})
 
 # %% ../nbs/91_cli.ipynb #1a383b20
 def pick_device(name): # "auto", "cpu" or "cuda"
@@ -269,7 +277,7 @@ def train_main(argv=None): # list of arguments; those of the command line by def
     if begun and not resume: raise ValueError(f"{out} already holds a run: add --resume to continue it, or --out to start another")
     if a.init and not resume: begin(a.init, config, UNet(**config["model"])) # refused before anything is written
     with processes(pick_device(a.device)) as device, faults(config["train"]["batch"], config["train"]["micro"]):
-        with in_turn(): x, y, classes = images(*(config["data"][k] for k in ("name", "dir")), *(config["model"][k] for k in ("image_size", "channels")))
+        with in_turn(): x, y, classes = dataset(config)
         K, (rank, world) = config["model"]["num_classes"], ranks()
         if K and K != len(classes): raise ValueError(f"model.num_classes is {K}, but the data have {len(classes)} classes; 0 trains without labels")
         config["data"]["classes"] = classes if K else []
@@ -365,11 +373,9 @@ def kept(batches, tally, part, key:dict, n:int, spent=0.): # as above; number of
 def real_images(config:dict, split="train"): # "train", "test" or a folder
     "Reference images and labels, and those of images that the model has not seen (None where there are none)."
     d, m = config["data"], config["model"]
-    if split not in ("train", "test"): x, y, _ = folder(split, m["image_size"], m["channels"]); return x, None, None, None
-    unseen = cifar10(d["dir"], train=False)[:2] if d["name"] == "cifar10" else (None, None)
-    if split == "test" and unseen[0] is None: raise ValueError(f"the data set {d['name']} has no test images: this needs cifar10")
-    if split == "test": return *unseen, None, None
-    return *images(d["name"], d["dir"], m["image_size"], m["channels"])[:2], *unseen
+    if split not in ("train", "test"): return folder(split, m["image_size"], m["channels"])[0], None, None, None
+    unseen = dataset(config, train=False)[:2] if split == "test" or d["name"] == "cifar10" or d.get("holdout") else (None, None)
+    return (*unseen, None, None) if split == "test" else (*dataset(config)[:2], *unseen)
 
 def reference(config:dict, features, split="train", mode=None, own=False): # mode of Inception; whether its weights are the user's own
     "What samples are compared with: a `Real`, or clean-fid's own moments when they can be had."
