@@ -14,7 +14,7 @@ class Card(BasicMarkdownRenderer):
     "What `show_doc` shows of a function, whose code stands above it: its docstring and the table of its docments."
     def _repr_markdown_(self):
         text = re.sub(r"(`[^`]*`)|<(?=\w)", lambda m: m[1] or r"\<", self.docs or "")
-        told = docments(self.sym, returns=False)
+        told = {k: v for k, v in docments(self.sym, returns=False).items() if k != "self"}
         brief = len(told) > 1 and [k for k, v in told.items() if v] == list(told)[-1:] # one comment for all parameters
         table = f"*Parameters:* `{', '.join(told)}`: {list(told.values())[-1]}" if brief else DocmentTbl(self.sym)._repr_markdown_()
         return "\n\n".join([f"{'#' * self.title_level} {self.nm}", text, table]).replace("__main__.", "")

@@ -257,7 +257,9 @@ def pack(
     return npy, list(broken)
 
 # %% ../nbs/90_data.ipynb #d5267a87
-def fits(nbytes:int) -> bool: # size of an array
+def fits(
+    nbytes:int, # size of an array
+) -> bool:
     "Whether it takes, in every process of this run, at most half of the memory that is available now; False where the system does not tell."
     try: free = 1024 * int(re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())[1])
     except (OSError, TypeError): return False
@@ -269,7 +271,9 @@ def fits(nbytes:int) -> bool: # size of an array
 IMAGE_FILES = set(".png .jpg .jpeg .jfif .webp .bmp .gif .tif .tiff .pgm .ppm .avif .jp2".split())
 
 # %% ../nbs/90_data.ipynb #1242f3bf
-def natural(path):
+def natural(
+    path, # a path or a text
+) -> tuple:
     "A key for sorting: numbers count by their value, not digit by digit."
     return [int(s) if s.isdecimal() else s for s in re.split(r"(\d+)", str(path))], str(path)
 
@@ -351,7 +355,7 @@ def images(
     if tidy:
         again, border = copies(x), bordered(x)
         rows = rows[~(again | border)]
-        if train: print(f"{dir}: {again.sum():,} exact copies and {(border & ~again).sum():,} images with a black border are left out of {len(x):,}", file=sys.stderr)
+        if train and os.environ.get("RANK", "0") == "0": print(f"{dir}: {again.sum():,} exact copies and {(border & ~again).sum():,} images with a black border are left out of {len(x):,}", file=sys.stderr)
     if len(rows) <= holdout: raise ValueError(f"data.holdout {holdout:,} leaves nothing of the {len(rows):,} images in {dir} to train on")
     out = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:holdout]
     kept = torch.ones(len(rows), dtype=torch.bool).index_fill(0, out, False)

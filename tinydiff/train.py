@@ -112,7 +112,8 @@ class Recipe:
 
 # %% ../nbs/03_train.ipynb #16a29dff
 def draw_batch(
-    x, y, # uint8 images, and their labels on the device where the batch is wanted, or None
+    x, # uint8 images
+    y, # their labels, on the device where the batch is wanted, or None
     r:Recipe,
     step:int, # number of the batch
     T:int, # steps of the schedule
@@ -150,7 +151,7 @@ def train_step(
     sched:Schedule,
     batch:tuple, # this process's share, from `draw_batch`
     r:Recipe,
-    cast=contextlib.nullcontext(), # autocast, if any
+    cast=None, # autocast, if any
 ) -> tuple: # (n,) losses, (n,) their t, gradient norm before clipping
     "Loss, gradient and a step of Adam."
     world, passes = ranks()[1], -(-len(batch[0]) // (r.micro or len(batch[0])))
@@ -158,7 +159,7 @@ def train_step(
     opt.zero_grad()
     for k, (x0, c, t, eps) in enumerate(pieces):
         with net.no_sync() if world > 1 and k < passes - 1 else contextlib.nullcontext():
-            with cast: losses.append(diffusion_loss(net, sched, x0, t, eps, c, r.predict, r.gamma))
+            with cast or contextlib.nullcontext(): losses.append(diffusion_loss(net, sched, x0, t, eps, c, r.predict, r.gamma))
             (losses[-1].sum() * world / r.batch).backward()
     grad = torch.nn.utils.clip_grad_norm_(net.parameters(), r.clip)
     opt.step()
