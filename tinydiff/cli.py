@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['LOOKS', 'CKPT', 'Look', 'defaults', 'sections', 'unknown', 'checked', 'check_look', 'verify', 'fill', 'read_config',
-           'dataset', 'pick_device', 'seed', 'parser', 'add_look', 'autocast', 'asked', 'guard', 'pick_labels', 'chain',
-           'draw', 'train_main', 'sample_main', 'samples', 'resumed', 'kept', 'real_images', 'reference', 'provenance',
-           'write_json', 'written', 'score', 'neighbours', 'measure_bits', 'eval_arguments', 'label', 'eval_main']
+           'dataset', 'pick_device', 'seed', 'Help', 'parser', 'add_look', 'autocast', 'asked', 'guard', 'pick_labels',
+           'chain', 'draw', 'train_main', 'sample_main', 'samples', 'resumed', 'kept', 'real_images', 'reference',
+           'provenance', 'write_json', 'written', 'score', 'neighbours', 'measure_bits', 'eval_arguments', 'label',
+           'eval_main']
 
 # %% ../nbs/91_cli.ipynb #2679c32a
 import argparse, dataclasses, difflib, functools, hashlib, inspect, json, math, os, platform, shlex, sys, time
@@ -18,7 +19,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 from tqdm import tqdm
-from .data import cifar10, folder, grid, images, to_uint8
+from .data import folder, grid, images, to_uint8
 from .ddim import ddim
 from .ddpm import bits_per_dim, ddpm, sample
 from .fid import Real, Tally, efficientnet_lite0, evaluate, inception, nearest, published
@@ -159,8 +160,16 @@ def seed(text): # a whole number, as text
     return int(text)
 
 # %% ../nbs/91_cli.ipynb #95fcd479
-def parser(about): # one line
-    p = argparse.ArgumentParser(description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+class Help(argparse.ArgumentDefaultsHelpFormatter):
+    "Help that tells a default where there is one to tell, in few lines."
+    def __init__(self, prog): super().__init__(prog, max_help_position=30)
+    def _get_help_string(self, action): return action.help if not action.default or "default" in action.help else super()._get_help_string(action)
+
+def parser(
+    about, # one line
+    example, # arguments to show
+) -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(usage="%(prog)s [options]", description=about, formatter_class=Help, epilog=f"example: %(prog)s {example}")
     p.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute")
     p.add_argument("--seed", type=seed, help="of all random numbers")
     return p
@@ -169,7 +178,7 @@ def parser(about): # one line
 def add_look(p): # a parser
     "The arguments that say how to sample."
     p.add_argument("--w", type=float, help="guidance scale: 0 unconditional, 1 conditional, more is guided")
-    for key, known in LOOKS.items(): p.add_argument(f"--{key}", choices=known, help={"sampler": None, "spacing": "of the steps of ddim", "variance": "of ddpm"}[key])
+    for key, known in LOOKS.items(): p.add_argument(f"--{key}", choices=known, help={"sampler": "deterministic in few steps, or ancestral", "spacing": "of the steps of ddim", "variance": "of ddpm"}[key])
     p.add_argument("--steps", type=int, help="sampling steps (ddpm: all of them by default)")
     p.add_argument("--eta", type=float, help="noise of ddim, 0 to 1")
     p.add_argument("--precision", choices=["auto", "bf16", "fp32"], default="fp32", help="of the network; bf16 is faster where there are units for it")
@@ -260,7 +269,7 @@ def draw(
 @guard
 def train_main(argv=None): # list of arguments; those of the command line by default
     "Train a model; its checkpoints, log and samples go to out/<name of the config>/."
-    p = parser(train_main.__doc__)
+    p = parser(train_main.__doc__, "--config configs/tiny.yaml --images 10000 --set train.lr=1e-3 sample.w=2")
     p.add_argument("--config", required=True, help="YAML file, for example configs/cifar10.yaml")
     p.add_argument("--data", help="folder of the data, instead of data.dir")
     p.add_argument("--out", help="folder of the run (default: out/<name of the config>)")
@@ -291,12 +300,12 @@ def train_main(argv=None): # list of arguments; those of the command line by def
     print(f"done: weights in {out / 'ema.pt'}, samples in {out / 'samples.png'}")
 
 # %% ../nbs/91_cli.ipynb #78fb25f1
-CKPT = dict(default=str(Path(tinydiff.__file__).parent.parent / "checkpoints" / "cifar10"), help=".pt file, folder or id on the Hugging Face hub")
+CKPT = dict(default=str(Path(tinydiff.__file__).parent.parent / "checkpoints" / "cifar10"), help=".pt file, folder or id on the Hugging Face hub (default: checkpoints/cifar10 of the repository)")
 
 @guard
 def sample_main(argv=None): # list of arguments; those of the command line by default
     "Draw a grid of samples from a checkpoint, one class per row."
-    p = parser(sample_main.__doc__)
+    p = parser(sample_main.__doc__, "--label cat dog --grid 4 --w 3 --out cats_and_dogs.png")
     p.add_argument("--ckpt", **CKPT)
     p.add_argument("--grid", type=int, help="images per side")
     add_look(p)
@@ -447,7 +456,7 @@ def measure_bits(model, sched, config, about:dict, per_t:int, batch:int, seed:in
 # %% ../nbs/91_cli.ipynb #a3bae327
 def eval_arguments(argv): # as for the program
     "The arguments of eval_fid.py, checked as far as they can be alone."
-    p = parser(eval_main.__doc__)
+    p = parser(eval_main.__doc__, "--features efficientnet-lite0 --n 2000 --w 1.5")
     p.add_argument("--ckpt", **CKPT)
     p.add_argument("--n", type=int, default=50_000, help="samples to draw")
     add_look(p)
