@@ -32,17 +32,29 @@ from tinydiff.runs import find, read, save_folder, write_checkpoint
 from tinydiff.train import diffusion_loss, load, train, train_step
 
 
+def unseen(config):
+    "The images of data.holdout, or the bundled test images of CIFAR-10, and their labels."
+    return (dataset(config, train=False) if config["data"].get("holdout") else cifar10_sample())[:2]
+
+
 @torch.no_grad()
 def held_out(src, device):
-    "The loss of a checkpoint's weights on the images of data.holdout, or the bundled test images of CIFAR-10, the mean and that of each quartile of t; and their bits per dimension."
+    "The loss of a checkpoint's weights on unseen images: the mean, and that of each quartile of t."
     model, sched, config = load(src, device)
     g = torch.Generator().manual_seed(0)
-    x, y, _ = dataset(config, train=False) if config["data"].get("holdout") else cifar10_sample()
+    x, y = unseen(config)
     t, eps, K = (torch.randperm(len(x), generator=g) * sched.T // len(x) + 1), torch.randn(x.shape, generator=g), config["model"]["num_classes"]
     parts = zip(*(v.to(device).split(100) for v in (x[:].float() / 127.5 - 1, t, eps, y if K else t)))
     loss = torch.cat([diffusion_loss(model.net, sched, x0, t, eps, c if K else None, config["train"]["predict"]).cpu() for x0, t, eps, c in parts])
-    bits = bits_per_dim(model, sched, x[:].to(device), y.to(device) if K else None, 1, progress=False)
-    return [loss.mean().item(), *(loss[(t - 1) * 4 // sched.T == q].mean().item() for q in range(4))], {k: bits[k] for k in ("bits_per_dim", "eps_mse")}
+    return [loss.mean().item(), *(loss[(t - 1) * 4 // sched.T == q].mean().item() for q in range(4))]
+
+
+def bits(src, device):
+    "Bits per dimension of unseen images, one for each t, and their ε-MSE."
+    model, sched, config = load(src, device)
+    x, y = unseen(config)
+    row = bits_per_dim(model, sched, x[:].to(device), y.to(device) if config["model"]["num_classes"] else None, 1, progress=False)
+    return {k: row[k] for k in ("bits_per_dim", "eps_mse")}
 
 
 def timed(config, x, y, out, device, seconds):
@@ -65,8 +77,7 @@ def candidates(a, x, y, device, tmp):
         if device.type == "cuda": torch.cuda.reset_peak_memory_stats()
         first, speed = timed(config, x, y, out, device, a.seconds)
         ckpt = read(out / "ema.pt")
-        loss, bits = held_out(out / "ema.pt", device)
-        row = dict(sets=sets, parameters=sum(v.numel() for v in ckpt["net"].values()), images=ckpt["images"], first_step_s=round(first, 1), img_per_s=round(speed, 1), held_out=loss, **bits)
+        row = dict(sets=sets, parameters=sum(v.numel() for v in ckpt["net"].values()), images=ckpt["images"], first_step_s=round(first, 1), img_per_s=round(speed, 1), held_out=held_out(out / "ema.pt", device), **bits(out / "ema.pt", device))
         if device.type == "cuda": row["gpu_bytes"] = torch.cuda.max_memory_allocated()
         print(f"{sets or 'as it is':40} {row['parameters'] / 1e6:6.2f}M parameters {speed:9,.0f} img/s {row['images']:>10,} images  held-out loss {row['held_out'][0]:.4f}  bits/dim {row['bits_per_dim']:.3f}", flush=True)
         yield row
@@ -107,7 +118,7 @@ def slices(a, x, y, device, tmp):
             if what: less(out / "last.pt", what)
         for share in (0.1, 0.2, 0.4, 1):
             run(out, a.images + int(share * a.more), what if isinstance(what, Path) else None, **how)
-            row["more"].append(int(share * a.more)); row["held_out"].append(held_out(out / "ema.pt", device)[0]); row["held_out_weights"].append(held_out(out / "last.pt", device)[0])
+            row["more"].append(int(share * a.more)); row["held_out"].append(held_out(out / "ema.pt", device)); row["held_out_weights"].append(held_out(out / "last.pt", device))
         print(f"{name:34} {size:3} bytes per parameter; averages " + " ".join(f"{v[0]:.4f}" for v in row["held_out"]) + "  weights " + " ".join(f"{v[0]:.4f}" for v in row["held_out_weights"]), flush=True)
         yield row
 
