@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['PEAK', 'write_checkpoint', 'read', 'save', 'newest', 'differs', 'restore', 'save_folder', 'read_folder', 'from_hub',
-           'find', 'begin', 'stop_signal', 'alone', 'ranks', 'everyone', 'together', 'processes', 'in_turn', 'faults',
-           'peak', 'trim', 'Log', 'plot_runs']
+           'sound', 'find', 'begin', 'stop_signal', 'alone', 'ranks', 'everyone', 'together', 'processes', 'in_turn',
+           'faults', 'peak', 'trim', 'Log', 'plot_runs']
 
 # %% ../nbs/92_runs.ipynb #bd6d5b7b
-import contextlib, datetime, functools, hashlib, io, json, os, re, signal, time, warnings
+import contextlib, datetime, functools, hashlib, io, json, os, re, signal, time, warnings, zipfile
 from pathlib import Path
 import torch
 import torch.distributed as dist
@@ -37,6 +37,7 @@ def read(path): # a .pt file
     try:
         data = Path(path).read_bytes()
         if hashlib.sha256(data[:-64]).hexdigest().encode() != data[-64:]: raise ValueError("its checksum is wrong")
+        if sum(i.file_size for i in zipfile.ZipFile(io.BytesIO(data)).infolist()) > len(data): raise ValueError("it claims to hold more than its bytes")
         ckpt = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except FileNotFoundError: raise FileNotFoundError(f"there is no checkpoint {path}: train one with train.py, or name another with --ckpt") from None
     except Exception as e: raise ValueError(f"{path} is not a whole checkpoint of this project ({str(e).split(chr(10))[0]}): it may be cut short or damaged, or some other file") from None
@@ -111,12 +112,23 @@ def from_hub(repo): # "user/name"
     except Exception as e: raise FileNotFoundError(f"{repo} is no file or folder here, and the hub did not give it ({type(e).__name__}): check the name and the network") from None
 
 # %% ../nbs/92_runs.ipynb #20bdcf90
+def sound(src, config, weights, images): # where they come from; the parts of a checkpoint
+    "The same parts, if a training could have written them; else a ValueError."
+    try:
+        for k, v in weights.items():
+            if not torch.is_tensor(v): raise ValueError(f"{k} is no tensor")
+            if v.nbytes > v.untyped_storage().nbytes(): raise ValueError(f"{k} claims {v.numel():,} numbers and holds fewer")
+            if not (v.is_floating_point() and v.float().isfinite().all()): raise ValueError(f"{k} holds something other than finite numbers")
+        return dict(config), weights, int(images)
+    except Exception as e: raise ValueError(f"{src} cannot be used: {e}") from None
+
+# %% ../nbs/92_runs.ipynb #bbc75d96
 def find(src): # a .pt file, a published folder, or the id of one on the hub
     "The config and the weights of any checkpoint, and the images that they have seen."
     path = Path(src)
-    if path.suffix == ".pt": ckpt = read(path); return ckpt["config"], ckpt["net"], ckpt.get("images", 0)
+    if path.suffix == ".pt": ckpt = read(path); return sound(src, ckpt["config"], ckpt["net"], ckpt.get("images", 0))
     if not path.exists() and str(src).count("/") == 1: path = Path(from_hub(str(src)))
-    return read_folder(path)
+    return sound(src, *read_folder(path))
 
 # %% ../nbs/92_runs.ipynb #f305b843
 def begin(src, config, net): # a checkpoint; the config of this run; a fresh network to fill
@@ -124,7 +136,7 @@ def begin(src, config, net): # a checkpoint; the config of this run; a fresh net
     theirs, weights, images = find(src)
     if name := differs(theirs, config, ("schedule", "train.predict", *(f"model.{k}" for k in config["model"] if k != "dropout"))): raise ValueError(f"{src} was trained with another `{name}`: begin with weights of the same network, schedule and prediction")
     try: net.load_state_dict(weights)
-    except RuntimeError as e: raise ValueError(f"the weights in {src} do not fit the config that came with them: {str(e).splitlines()[0]}") from None
+    except RuntimeError as e: raise ValueError(f"the weights in {src} do not fit the config that came with them: {str(e).splitlines()[-1].strip()[:200]}") from None
     if images + config["train"]["batch"] > config["train"]["images"]: raise ValueError(f"{src} has seen {images:,} images, and train.images, {config['train']['images']:,}, counts them: ask for more with --images")
     return images
 

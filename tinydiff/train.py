@@ -16,7 +16,7 @@ from tqdm import tqdm
 from .forward import Denoiser, q_sample, v_target
 from .runs import Log, alone, begin, everyone, faults, find, ranks, restore, save, stop_signal
 from .schedule import Schedule, schedules
-from .unet import UNet, flops
+from .unet import UNet, flops, with_weights
 
 # %% ../nbs/03_train.ipynb #bae8a9d5
 def diffusion_loss(
@@ -178,10 +178,10 @@ def load(
     "Load a checkpoint. Nothing in it is run: tensors are read with `weights_only` or from safetensors."
     config, weights, _ = find(src)
     try:
-        sched, net = make_schedule(config["schedule"]), UNet(**config["model"])
-        net.load_state_dict(weights)
-        model = Denoiser(net, sched, config["train"]["predict"])
-    except (KeyError, TypeError, RuntimeError, ValueError) as e: raise ValueError(f"the weights in {src} do not fit the config that came with them: {str(e).splitlines()[0]}") from None
+        if lacks := [k for k in ("schedule", "model", "train") if k not in config]: raise ValueError(f"its config has no section {lacks[0]}")
+        sched = make_schedule(config["schedule"])
+        model = Denoiser(with_weights(config["model"], weights), sched, config["train"]["predict"])
+    except Exception as e: raise ValueError(f"{src} cannot be used: {e}") from None # whatever a file from elsewhere may hold
     return model.to(device, memory_format=torch.channels_last).eval(), sched, config
 
 # %% ../nbs/03_train.ipynb #41ac92ff

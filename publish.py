@@ -1,0 +1,3 @@
+from tinydiff.share import publish_main
+
+publish_main()
