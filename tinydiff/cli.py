@@ -95,13 +95,14 @@ def verify(config): # a whole config
         if (min(r[k]) if k == "ema" else r[k]) < 1: raise ValueError(f"train.{k} must be at least 1, got {r[k]}")
     if not 0 <= r["start"] < r["images"]: raise ValueError(f"train.start must lie between 0 and train.images, {r['images']}, got {r['start']}")
     if r["images"] < r["batch"]: raise ValueError(f"train.images {r['images']} is less than one batch of {r['batch']}")
-    if not (r["lr"] > 0 and r["clip"] > 0): raise ValueError(f"train.lr and train.clip must be above 0, got {r['lr']} and {r['clip']}")
+    if not (0 < r["lr"] < math.inf and r["clip"] > 0): raise ValueError(f"train.lr and train.clip must be above 0, and lr finite, got {r['lr']} and {r['clip']}")
     if r["micro"] < 0 or not 0 <= r["gamma"] < math.inf: raise ValueError(f"train.micro and train.gamma must be 0 (off) or more, got {r['micro']} and {r['gamma']}")
     for k in ("drop", "decay"):
         if not 0 <= r[k] <= 1: raise ValueError(f"train.{k} is a share between 0 and 1, got {r[k]}")
     for k, known in dict(predict=("eps", "x0", "v"), precision=("auto", "bf16", "fp32")).items():
         if r[k] not in known: raise ValueError(f"train.{k} is one of {', '.join(known)}, not {r[k]!r}")
     if not 0 <= r["seed"] < 2**32: raise ValueError(f"train.seed must lie between 0 and {2**32 - 1}, got {r['seed']}")
+    if len(config["data"]["classes"]) not in (0, model["num_classes"]): raise ValueError(f"data.classes has {len(config['data']['classes'])} names, but model.num_classes is {model['num_classes']}")
     check_look(Look(**look), make_schedule(config["schedule"]).T)
     outline(model)
 
@@ -267,7 +268,7 @@ def pick_labels(
     known = ", ".join(f"{i} {n}" for i, n in enumerate(names)) or f"0 to {K - 1}"
     def index(s):
         if s in names: return names.index(s)
-        if s.isdecimal() and int(s) < K: return int(s)
+        if s.isdecimal() and len(s) < 10 and int(s) < K: return int(s)
         raise ValueError(f"--label {s}: the model has no such class; it knows {known}")
     return [index(s) for s in labels] or list(range(K))
 
@@ -314,7 +315,7 @@ def train_main(argv=None): # list of arguments; those of the command line by def
     p.add_argument("--resume", action="store_true", help="continue the run in --out")
     p.add_argument("--init", metavar="CKPT", help="begin with the weights of a checkpoint (file, folder or hub id), and count on from its images")
     a = p.parse_args(argv)
-    over = [f"{k}={json.dumps(v)}" for k, v in {"data.dir": a.data, "train.images": a.images, "train.seed": a.seed}.items() if v is not None]
+    over = [f"{k}={yaml.safe_dump(v)}" for k, v in {"data.dir": a.data, "train.images": a.images, "train.seed": a.seed}.items() if v is not None]
     config, out = read_config(a.config, a.set + over), Path(a.out or Path("out") / Path(a.config).stem)
     begun = any((out / name).exists() for name in ("last.pt", "prev.pt"))
     resume = a.resume or begun and int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0 # torchrun brings a lost run back

@@ -145,5 +145,6 @@ def noise_like(
 ) -> torch.Tensor: # (B, ...) standard normal, in the dtype and on the device of `x`; ValueError for a list of another length
     "Fresh standard normal noise in the shape of `x`."
     if not isinstance(generator, (list, tuple)): return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+    if not len(x): return x
     if len(generator) != len(x): raise ValueError(f"one generator per image is needed: {len(x)} images, {len(generator)} generators")
     return torch.stack([torch.randn(x.shape[1:], generator=g, device=g.device, dtype=x.dtype).to(x.device) for g in generator])

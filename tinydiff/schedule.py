@@ -13,7 +13,7 @@ import torch
 class Schedule:
     "The tables of a variance-preserving diffusion, indexed by t = 0..T (float64; index 0 is clean data): Eqs. (5) and (6); DDPM, section 2."
     def __init__(self,
-        beta:torch.Tensor, # (T,) the variances β_1..β_T of the noise added at each step, each in (0, 1), else ValueError
+        beta:torch.Tensor, # (T,) the variances β_1..β_T of the noise added at each step, each in (0, 1); ValueError also if they leave ᾱ_T at most 1e-70, where float32 cannot follow, or change nothing
     ):
         beta = torch.as_tensor(beta, dtype=torch.float64)
         if beta.ndim != 1 or len(beta) < 1: raise ValueError(f"a schedule needs T >= 1 values of beta in one row, got shape {tuple(beta.shape)}")
@@ -21,6 +21,7 @@ class Schedule:
         self.beta = torch.cat([beta.new_zeros(1), beta]) # β_0 = 0: nothing has been added to clean data
         self.alpha = 1 - self.beta
         self.alpha_bar = self.alpha.cumprod(0) # ᾱ_0 = 1
+        if not ((self.alpha_bar.diff() < 0).all() and self.alpha_bar[-1] > 1e-70): raise ValueError(f"alpha_bar must fall at every step and stay above 1e-70, but betas from {beta.min():g} to {beta.max():g} lead to {self.alpha_bar[-1]:g}: choose others, or fewer steps")
         self.snr = self.alpha_bar / (1 - self.alpha_bar) # SNR_0 = ∞
         self.T = len(beta)
 
