@@ -131,13 +131,13 @@ def read_config(
     "Read a config, override it, check it, fill in its defaults."
     try: config = yaml.safe_load(Path(path).read_text()) or {}
     except FileNotFoundError: raise FileNotFoundError(f"there is no config {path}; those that come with the project are in configs/") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as e: raise ValueError(f"{path} is not valid YAML: {' '.join(str(e).split())}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as e: raise ValueError(f"{path} is not valid YAML: {' '.join(str(e).split())}") from None
     for s in sets:
         key, eq, value = s.partition("=")
         section, dot, name = key.partition(".")
         if not (eq and dot): raise ValueError(f"--set wants section.key=value, for example train.lr=0.001, got {s!r}")
         try: value = yaml.safe_load(value)
-        except yaml.YAMLError: raise ValueError(f"--set {s}: the value is not valid YAML") from None
+        except (yaml.YAMLError, RecursionError): raise ValueError(f"--set {s}: the value is not valid YAML") from None
         if isinstance(config, dict) and isinstance(config.setdefault(section, {}), dict): config[section][name] = value
     return fill(config)
 
@@ -245,12 +245,10 @@ def guard(main): # a function of a list of arguments
     @functools.wraps(main)
     def program(argv=None):
         try: return sys.exit(main(argv))
-        except RuntimeError as e:
-            if not (isinstance(e, torch.cuda.OutOfMemoryError) or "allocate memory" in str(e)): raise
-            print("error: no memory left: ask for fewer or smaller images", file=sys.stderr)
-            sys.exit(2)
-        except (ValueError, OSError, FloatingPointError, MemoryError) as e:
-            if os.environ.get("RANK", "0") == "0" or isinstance(e, ConnectionError): print(f"error: {e}", file=sys.stderr) # once, not by each process
+        except (ValueError, OSError, FloatingPointError, MemoryError, RuntimeError) as e:
+            full = isinstance(e, torch.cuda.OutOfMemoryError) or "allocate memory" in str(e) or isinstance(e, MemoryError) and not e.args
+            if isinstance(e, RuntimeError) and not full: raise
+            if os.environ.get("RANK", "0") == "0" or isinstance(e, ConnectionError): print(f"error: {'no memory left: ask for fewer or smaller images' if full else e}", file=sys.stderr) # once, not by each process
             sys.exit(2)
         except KeyboardInterrupt: sys.exit(130)
     return program
@@ -396,7 +394,7 @@ def resumed(part, key:dict, tally): # a file that `kept` wrote, or not; what def
     try: f = safe_open(part, "pt")
     except Exception: return 0. # there is none
     with f:
-        if f.metadata().get("key") != json.dumps(key): return 0.
+        if (f.metadata() or {}).get("key") != json.dumps(key): return 0.
         tally.fill({k: f.get_tensor(k) for k in f.keys()})
         return float(f.metadata()["seconds"])
 
@@ -447,7 +445,7 @@ def provenance(ckpt, model, precision="fp32"): # as given to `load`, what it ret
 
 def write_json(row:dict, path): # a file, replaced as a whole
     path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = path.with_suffix(".tmp")
+    tmp = path.with_name(f".{path.name}.tmp")
     tmp.write_text(json.dumps(row, indent=1) + "\n"); os.replace(tmp, path)
 
 # %% ../nbs/91_cli.ipynb #c9be9c47
@@ -462,7 +460,7 @@ def written(batches, out, i=0): # as above; a folder; number of the first image
 
 def score(model, sched, config, look, n, batch, seed, features, real, out, about:dict, pngs=None): # `about` goes into the JSON file `out`; folder for samples
     "Draw `n` samples and compare them with real images; an interrupted evaluation of the same number is continued."
-    tally, part, t, first = Tally(features.dim), out.with_suffix(".part"), time.time(), ranks()[0] == 0
+    tally, part, t, first = Tally(features.dim), out.with_name(f".{out.stem}.part"), time.time(), ranks()[0] == 0
     key = {**{k: v for k, v in about.items() if k not in ("command", "processes")}, "n": n, "images": str(pngs)}
     if first: out.parent.mkdir(parents=True, exist_ok=True)
     spent = resumed(part, key, tally) if first else 0.
@@ -537,7 +535,7 @@ def eval_main(argv=None): # list of arguments; those of the command line by defa
         how, name = label(look, config)
         name += f"_{a.mode if a.features == 'inception' else a.features}" + "".join(f"_{k}{Path(str(v)).name}" for k, v, usual in (("n", a.n, 50_000), ("seed", seed, 0), ("vs-", a.reference, "train")) if v != usual)
         out = Path(a.out or run / ("bits.json" if a.bits else f"{name}.json"))
-        claim((out, a.neighbours, *(Path(a.images).glob("[0-9]*.png") if a.images else ())), a.force)
+        claim((out, a.neighbours, *((Path(a.images) / "000000.png", *Path(a.images).glob("[0-9]*.png")) if a.images else ())), a.force)
         if a.bits: return measure_bits(model, sched, config, about, a.bits, a.batch, seed, out) if first else None
         with in_turn():
             features = inception(a.mode, a.inception, device) if a.features == "inception" else efficientnet_lite0(device)

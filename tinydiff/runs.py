@@ -69,7 +69,7 @@ def newest(out): # folder of a run
 # %% ../nbs/92_runs.ipynb #ed90a052
 def differs(a, b, names): # two configs; "section" or "section.key"
     "The first of `names` in which they differ, or None."
-    get = lambda config, name: functools.reduce(lambda d, k: d.get(k, {}), name.split("."), config)
+    get = lambda config, name: functools.reduce(lambda d, k: d.get(k, {}) if isinstance(d, dict) else {}, name.split("."), config)
     return next((name for name in names if get(a, name) != get(b, name)), None)
 
 def restore(out, config, net, ema, opt, log): # folder; the config of this run; fresh network, EMA, optimizer and log to fill
@@ -116,7 +116,7 @@ def sound(src, config, weights, images): # where they come from; the parts of a 
     "The same parts, if a training could have written them; else a ValueError."
     try:
         for k, v in weights.items():
-            if not torch.is_tensor(v): raise ValueError(f"{k} is no tensor")
+            if not (isinstance(k, str) and torch.is_tensor(v)): raise ValueError(f"{k} is no tensor")
             if v.nbytes > v.untyped_storage().nbytes(): raise ValueError(f"{k} claims {v.numel():,} numbers and holds fewer")
             if not (v.is_floating_point() and v.float().isfinite().all()): raise ValueError(f"{k} holds something other than finite numbers")
         return dict(config), weights, int(images)

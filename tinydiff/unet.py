@@ -105,7 +105,7 @@ def check(image_size, channels, num_classes, ch, mult, blocks, dropout, patch): 
         most = 64 if name in ("blocks", "patch") or "mult" in name else 4096
         if type(v) is not int or not 1 <= v <= most: raise ValueError(f"model.{name} must be a whole number from 1 to {most}, got {reprlib.repr(v)}")
     if not mult: raise ValueError("model.mult needs at least one level, for example [1, 2, 2]")
-    if type(num_classes) is not int or num_classes < 0: raise ValueError(f"model.num_classes must be 0 (no labels) or a larger whole number, got {reprlib.repr(num_classes)}")
+    if type(num_classes) is not int or not 0 <= num_classes <= 10**6: raise ValueError(f"model.num_classes must be a whole number from 0 (no labels) to a million, got {reprlib.repr(num_classes)}")
     if ch % 4: raise ValueError(f"model.ch must be a multiple of 4 (GroupNorm needs groups of channels), got {ch}")
     if not 0 <= dropout < 1: raise ValueError(f"model.dropout must be at least 0 and below 1, got {dropout}")
     unit = patch * 2 ** (len(mult) - 1)
@@ -168,9 +168,8 @@ class UNet(nn.Module):
         src, # a .pt file, a published folder, or the id of one on the Hugging Face hub
     ): # a UNet; what it predicts stands in the config: `tinydiff.train.load` makes a denoiser of it
         "The network of a checkpoint in eval mode, on the CPU, in float32."
-        from tinydiff.runs import find
-        config, weights, _ = find(src)
-        return with_weights(config["model"], weights)
+        from tinydiff.train import load
+        return load(src)[0].net
 
 # %% ../nbs/02_unet.ipynb #43ed1bbb
 def outline(
