@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['LOOKS', 'SIGN', 'FORCE', 'OURS', 'CKPT', 'Look', 'defaults', 'sections', 'unknown', 'checked', 'check_look', 'verify',
-           'fill', 'read_config', 'dataset', 'opened', 'write_image', 'ours', 'claim', 'pick_device', 'seed', 'Help',
-           'parser', 'add_look', 'autocast', 'asked', 'guard', 'pick_labels', 'chain', 'draw', 'train_main',
+           'fill', 'read_config', 'dataset', 'opened', 'instead', 'write_image', 'ours', 'claim', 'pick_device', 'seed',
+           'Help', 'parser', 'add_look', 'autocast', 'asked', 'guard', 'pick_labels', 'chain', 'draw', 'train_main',
            'sample_main', 'samples', 'resumed', 'kept', 'real_images', 'reference', 'provenance', 'write_json',
            'written', 'score', 'neighbours', 'measure_bits', 'eval_arguments', 'label', 'eval_main']
 
 # %% ../nbs/91_cli.ipynb #2679c32a
-import argparse, dataclasses, difflib, functools, hashlib, inspect, json, math, os, platform, reprlib, shlex, sys, tempfile, time
+import argparse, contextlib, dataclasses, difflib, functools, hashlib, inspect, json, math, os, platform, reprlib, shlex, sys, tempfile, time
 from pathlib import Path
 import tinydiff
 import torch
@@ -159,11 +159,16 @@ def opened(ckpt, device): # as for `load`
 # %% ../nbs/91_cli.ipynb #c03fee4f
 SIGN, FORCE = "tinydiff", dict(action="store_true", help="replace files that these programs did not make")
 
+@contextlib.contextmanager
+def instead(path): # of a file: one beside it, to be written, that then takes its place
+    tmp = path.with_name(f".{path.name}.tmp")
+    try: yield tmp; os.replace(tmp, path)
+    finally: tmp.unlink(missing_ok=True)
+
 def write_image(im, path, **options): # an image of Pillow; a .png or .gif file; as for `Image.save`
     path, sign = Path(path), PngInfo()
     sign.add_text("Software", SIGN)
-    tmp = path.with_name(f".{path.name}.tmp")
-    im.save(tmp, path.suffix[1:], pnginfo=sign, comment=SIGN.encode(), **options); os.replace(tmp, path)
+    with instead(path) as tmp: im.save(tmp, path.suffix[1:], pnginfo=sign, comment=SIGN.encode(), **options)
 
 def ours(path): # a file
     "Whether one of these programs wrote it."
@@ -403,7 +408,7 @@ def kept(batches, tally, part, key:dict, n:int, spent=0.): # as above; number of
     "Pass batches on with a progress bar, and save the tally every minute and on Ctrl-C."
     start, last, first = time.time(), time.time(), ranks()[0] == 0
     def save():
-        save_file(tally.state(), f"{part}.tmp", {"key": json.dumps(key), "seconds": str(spent + time.time() - start)}); os.replace(f"{part}.tmp", part)
+        with instead(part) as tmp: save_file(tally.state(), tmp, {"key": json.dumps(key), "seconds": str(spent + time.time() - start)})
     with stop_signal() as got, tqdm(total=n, initial=tally.moments.n, desc="samples", unit="img", disable=not first) as bar:
         for x, y in batches:
             yield x, y
@@ -446,8 +451,7 @@ def provenance(ckpt, model, precision="fp32"): # as given to `load`, what it ret
 
 def write_json(row:dict, path): # a file, replaced as a whole
     path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = path.with_name(f".{path.name}.tmp")
-    tmp.write_text(json.dumps(row, indent=1) + "\n"); os.replace(tmp, path)
+    with instead(path) as tmp: tmp.write_text(json.dumps(row, indent=1) + "\n")
 
 # %% ../nbs/91_cli.ipynb #c9be9c47
 def written(batches, out, i=0): # as above; a folder; number of the first image
