@@ -6,7 +6,7 @@ A step: a batch drawn from 10,000 random uint8 32x32 images in memory, noise, lo
 average of the weights. The networks have 64, 128 and 128 channels at 32, 16 and 8 pixels, attention at 16 and 8,
 and nearly the same FLOP per image:
 - tinydiff: `UNet()` (2 blocks a level); draw_batch, train_step and EMA.update, as `train` calls them
-  (channels_last, fused Adam, bf16 where the hardware has it, torch.compile on a GPU).
+  (memory format by `layout`, fused Adam, bf16 where the hardware has it, torch.compile on a GPU).
 - lucidrains: `Unet(dim=64, dim_mults=(1, 2, 2))` (2 blocks a level; its attention at 32 and 16 is linear) in
   GaussianDiffusion; the inner step of its Trainer with ema_pytorch's EMA, which updates every 10th step.
 - diffusers: `UNet2DModel` (1 layer per block, 2 on the way up) and DDPMScheduler; the step of its
@@ -38,14 +38,14 @@ from side_by_side import about, count, faster, in_turn, machine, report, rows
 
 from tinydiff.cli import pick_device
 from tinydiff.schedule import linear_schedule
-from tinydiff.train import EMA, Recipe, draw_batch, train_step, use_bf16
+from tinydiff.train import EMA, Recipe, draw_batch, layout, train_step, use_bf16
 from tinydiff.unet import UNet
 
 
-def tinydiff(x, batch, cast):
+def tinydiff(x, batch, cast, fmt=torch.channels_last):
     "Our network and a function that trains it for a step."
     r, sched, k = Recipe(batch=batch), linear_schedule().to(x.device), numbers(1)
-    net = UNet().to(x.device, memory_format=torch.channels_last)
+    net = UNet().to(x.device, memory_format=fmt)
     opt, ema = torch.optim.Adam(net.parameters(), lr=r.lr, betas=(0.9, 0.99), fused=True), EMA(net, r.ema)
 
     def step():
@@ -138,10 +138,11 @@ if __name__ == "__main__":
         return net, step
 
     work = {f.__name__: count(f(x, batch, plain)[1]) / batch / 1e9 for f in (tinydiff, lucidrains, diffusers)}
-    net, step = tinydiff(x, batch, ours)
+    fmt = layout(device, bf16)
+    net, step = tinydiff(x, batch, ours, fmt)
     moved = least_bytes(net, step)
     if gpu: net.compile()
-    enter("tinydiff", net, step, "NHWC")
+    enter("tinydiff", net, step, "NHWC" if fmt is torch.channels_last else "NCHW")
     for f in (lucidrains, diffusers): enter(f"{f.__name__}, as it comes", *f(x, batch, plain), "NCHW")
     for f in (lucidrains, diffusers): enter(f"{f.__name__}, equal", *faster(partial(compiled, partial(f, x, batch, ours, equal=True)), device))
     able, amount = machine(device, torch.bfloat16 if bf16 else torch.float32)
