@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['LOOKS', 'SIGN', 'FORCE', 'OURS', 'CKPT', 'Look', 'defaults', 'sections', 'unknown', 'checked', 'check_look', 'verify',
-           'fill', 'read_config', 'dataset', 'opened', 'instead', 'write_image', 'ours', 'claim', 'pick_device', 'seed',
-           'Help', 'parser', 'add_look', 'autocast', 'asked', 'guard', 'pick_labels', 'chain', 'draw', 'train_main',
-           'sample_main', 'samples', 'resumed', 'kept', 'real_images', 'reference', 'provenance', 'write_json',
-           'written', 'score', 'neighbours', 'measure_bits', 'eval_arguments', 'label', 'eval_main']
+           'fill', 'Plain', 'read_config', 'dataset', 'opened', 'instead', 'write_image', 'ours', 'claim',
+           'pick_device', 'seed', 'Help', 'parser', 'add_look', 'autocast', 'asked', 'guard', 'pick_labels', 'chain',
+           'draw', 'train_main', 'sample_main', 'samples', 'resumed', 'kept', 'real_images', 'reference', 'provenance',
+           'write_json', 'written', 'score', 'neighbours', 'measure_bits', 'eval_arguments', 'label', 'eval_main']
 
 # %% ../nbs/91_cli.ipynb #2679c32a
 import argparse, contextlib, dataclasses, difflib, functools, hashlib, inspect, json, math, os, platform, reprlib, shlex, sys, tempfile, time
@@ -25,7 +25,7 @@ from .ddim import ddim
 from .ddpm import bits_per_dim, ddpm, sample
 from .fid import Real, Tally, efficientnet_lite0, evaluate, inception, nearest, published
 from .guidance import cfg
-from .runs import begin, everyone, faults, from_hub, in_turn, processes, ranks, stop_signal, together
+from .runs import begin, everyone, faults, from_hub, in_turn, processes, ranks, stop_signal, together, unfit
 from .schedule import schedules
 from .train import Recipe, load, make_schedule, train, use_bf16
 from .unet import UNet, outline
@@ -52,7 +52,7 @@ def defaults(f): # a function
 # %% ../nbs/91_cli.ipynb #df9d8777
 def sections(schedule="linear"): # name of the schedule
     "Every key of a config with its default: the arguments of the functions that use them."
-    if schedule not in list(schedules): raise ValueError(f"schedule.name is one of {', '.join(schedules)}, not {schedule!r}")
+    if schedule not in list(schedules): raise ValueError(f"schedule.name is one of {', '.join(schedules)}, not {reprlib.repr(schedule)}")
     return dict(data=dict(name="cifar10", dir="data", about="", classes=[], crop=0, skip=False, tidy=False, holdout=0), schedule=dict(name=schedule, **defaults(schedules[schedule])),
                 model=defaults(UNet), train=dataclasses.asdict(Recipe()), sample=dataclasses.asdict(Look()))
 
@@ -83,7 +83,7 @@ def check_look(look, T): # how to sample; steps of the schedule
         if getattr(look, key) not in known: raise ValueError(f"the {key} is {' or '.join(known)}, not {getattr(look, key)!r}")
     if not 1 <= look.steps <= T: raise ValueError(f"the number of sampling steps must be between 1 and {T}, the steps of the schedule, got {look.steps}")
     if not 0 <= look.eta <= 1: raise ValueError(f"eta must lie between 0 and 1, got {look.eta}")
-    if look.grid < 1: raise ValueError(f"grid is the number of images per side and must be at least 1, got {look.grid}")
+    if not 1 <= look.grid <= 100: raise ValueError(f"grid is the number of images per side, from 1 to 100, got {look.grid}")
     if not math.isfinite(look.w): raise ValueError(f"the guidance scale w must be a finite number, got {look.w}")
 
 # %% ../nbs/91_cli.ipynb #9f59c442
@@ -103,6 +103,8 @@ def verify(config): # a whole config
         if r[k] not in known: raise ValueError(f"train.{k} is one of {', '.join(known)}, not {r[k]!r}")
     if not 0 <= r["seed"] < 2**32: raise ValueError(f"train.seed must lie between 0 and {2**32 - 1}, got {r['seed']}")
     if len(config["data"]["classes"]) not in (0, model["num_classes"]): raise ValueError(f"data.classes has {len(config['data']['classes'])} names, but model.num_classes is {model['num_classes']}")
+    if not all(s.isprintable() for s in [config["data"]["about"], *config["data"]["classes"]]): raise ValueError("data.about and the names of data.classes must be text that can be printed on one line")
+    if model["channels"] not in (1, 3): raise ValueError(f"model.channels is 1 (grey) or 3 (colour), not {model['channels']}")
     check_look(Look(**look), make_schedule(config["schedule"]).T)
     outline(model)
 
@@ -124,20 +126,25 @@ def fill(
     return whole
 
 # %% ../nbs/91_cli.ipynb #4f0eed1f
+class Plain(yaml.SafeLoader):
+    "YAML without merge keys, which can multiply a few lines without end."
+    def flatten_mapping(self, node): pass
+
 def read_config(
     path, # a YAML file
     sets=(), # "section.key=value" strings that override it
 ) -> dict: # the whole config
     "Read a config, override it, check it, fill in its defaults."
-    try: config = yaml.safe_load(Path(path).read_text()) or {}
+    try: config = yaml.load(Path(path).read_text(), Plain) or {}
     except FileNotFoundError: raise FileNotFoundError(f"there is no config {path}; those that come with the project are in configs/") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as e: raise ValueError(f"{path} is not valid YAML: {' '.join(str(e).split())}") from None
+    except OSError as e: raise OSError(f"the config {path} cannot be read ({e.strerror}): name a YAML file") from None
+    except Exception as e: raise ValueError(f"{path} is not valid YAML: {' '.join(str(e).split())}") from None # a tag may raise anything
     for s in sets:
         key, eq, value = s.partition("=")
         section, dot, name = key.partition(".")
         if not (eq and dot): raise ValueError(f"--set wants section.key=value, for example train.lr=0.001, got {s!r}")
-        try: value = yaml.safe_load(value)
-        except (yaml.YAMLError, RecursionError): raise ValueError(f"--set {s}: the value is not valid YAML") from None
+        try: value = yaml.load(value, Plain)
+        except Exception: raise ValueError(f"--set {s}: the value is not valid YAML") from None
         if isinstance(config, dict) and isinstance(config.setdefault(section, {}), dict): config[section][name] = value
     return fill(config)
 
@@ -154,14 +161,14 @@ def opened(ckpt, device): # as for `load`
     "The same as `load`, but with a config that is whole and checked, for it may come from anywhere."
     model, sched, config = load(ckpt, device)
     try: return model, sched, fill(config)
-    except ValueError as e: raise ValueError(f"{ckpt} cannot be used: {e}") from None
+    except ValueError as e: raise unfit(ckpt, e) from None
 
 # %% ../nbs/91_cli.ipynb #c03fee4f
 SIGN, FORCE = "tinydiff", dict(action="store_true", help="replace files that these programs did not make")
 
 @contextlib.contextmanager
 def instead(path): # of a file: one beside it, to be written, that then takes its place
-    tmp = path.with_name(f".{path.name}.tmp")
+    tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try: yield tmp; os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)
 
@@ -253,7 +260,9 @@ def guard(main): # a function of a list of arguments
         except (ValueError, OSError, FloatingPointError, MemoryError, RuntimeError) as e:
             full = isinstance(e, torch.cuda.OutOfMemoryError) or "allocate memory" in str(e) or isinstance(e, MemoryError) and not e.args
             if isinstance(e, RuntimeError) and not full: raise
-            if os.environ.get("RANK", "0") == "0" or isinstance(e, ConnectionError): print(f"error: {'no memory left: ask for fewer or smaller images' if full else e}", file=sys.stderr) # once, not by each process
+            said = "no memory left: ask for fewer or smaller images" if full else str(e)
+            if isinstance(e, OSError) and e.errno: said = f"{e.filename or 'a file'} cannot be read or written ({e.strerror}): check the name, the rights and the space left"
+            if os.environ.get("RANK", "0") == "0" or isinstance(e, ConnectionError): print("error: " + "".join(s if s.isprintable() else " " for s in said), file=sys.stderr) # once, not by each process
             sys.exit(2)
         except KeyboardInterrupt: sys.exit(130)
     return program

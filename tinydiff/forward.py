@@ -7,6 +7,7 @@ __all__ = ['State', 'q_sample', 'q_posterior', 'eps_to_x0', 'x0_to_eps', 'v_targ
            'Denoiser', 'mixture_denoiser', 'denoise', 'noise_like']
 
 # %% ../nbs/01_forward.ipynb #5535778d
+import reprlib
 from collections import namedtuple
 import torch
 from torch import nn
@@ -84,7 +85,7 @@ class Denoiser(nn.Module):
         predict:str="eps", # what the network returns: "eps", "x0" or "v", else ValueError
     ):
         super().__init__()
-        if predict not in ("eps", "x0", "v"): raise ValueError(f'a network predicts "eps", "x0" or "v", not {predict!r}')
+        if predict not in ("eps", "x0", "v"): raise ValueError(f'a network predicts "eps", "x0" or "v", not {reprlib.repr(predict)}')
         self.net, self.sched, self.predict = net, sched, predict
 
     def forward(self,

@@ -44,7 +44,7 @@ def linear_schedule(
     beta_end:float=0.02, # β_T, in (0, 1)
 ) -> Schedule:
     "β grows linearly with t: Eq. (7); DDPM, section 4. It is not rescaled when T changes."
-    if not 1 <= T <= MOST: raise ValueError(f"T is the number of noise steps and must lie between 1 and {MOST:,}, got {T}")
+    if not isinstance(T, int) or not 1 <= T <= MOST: raise ValueError(f"T is the number of noise steps and must lie between 1 and {MOST:,}, got {T}")
     return Schedule(torch.linspace(beta_start, beta_end, T, dtype=torch.float64))
 
 # %% ../nbs/00_schedule.ipynb #6713b9c0
@@ -54,7 +54,7 @@ def cosine_schedule(
     max_beta:float=0.999, # upper limit of β, in (0, 1)
 ) -> Schedule:
     "ᾱ follows a squared cosine, with β clipped at `max_beta`: Eqs. (8) and (9); Improved DDPM, eq. 17."
-    if not 1 <= T <= MOST: raise ValueError(f"T is the number of noise steps and must lie between 1 and {MOST:,}, got {T}")
+    if not isinstance(T, int) or not 1 <= T <= MOST: raise ValueError(f"T is the number of noise steps and must lie between 1 and {MOST:,}, got {T}")
     if s < 0: raise ValueError(f"the cosine offset s must not be negative, got {s}")
     f = torch.cos((torch.arange(T + 1, dtype=torch.float64) / T + s) / (1 + s) * math.pi / 2) ** 2
     return Schedule((1 - f[1:] / f[:-1]).clamp(max=max_beta))

@@ -6,10 +6,10 @@
 __all__ = ['FILES', 'numbers', 'model_card', 'made', 'make_folder', 'publish_main']
 
 # %% ../nbs/93_share.ipynb #8fa58269
-import argparse, hashlib, json, re, shutil
+import argparse, hashlib, json, re, shlex, shutil
 from pathlib import Path
 import yaml
-from .cli import FORCE, Help, fill, guard
+from .cli import FORCE, Help, claim, fill, guard, instead
 from .runs import find, save_folder
 from .unet import outline, with_weights
 
@@ -21,13 +21,16 @@ def numbers(
     "What was measured of these weights, from files alone."
     rows = []
     for path in sorted(Path(results).glob("*.json")):
-        r = json.loads(path.read_text())
-        if not isinstance(r, dict) or r.get("checkpoint_sha256") != sha256: continue
-        if "bits_per_dim" in r: rows += [("bits per dimension, at most", f"{r['bits_per_dim']:.2f} ± {r['standard_error']:.2f}", "", r["command"]), ("ε-MSE of unseen images", f"{r['eps_mse']:.4f}", "", r["command"])]
-        if "distance" not in r: continue
-        real, how = r.get("unseen", {}), f"{r['sampler'].upper()}, {r['steps']} steps" + (f", w = {r['w']:g}" if "w" in r else "")
-        rows.append((f"{r['features']} to {r['reference']}, n = {r['n']:,}; {how}", f"{r['distance']:.1f}", f"{real['distance']:.1f} (n = {real['n']:,})" if real else "", r["command"]))
-        if "class_accuracy" in r: rows.append((f"class accuracy; {how}", f"{r['class_accuracy']:.2f}", f"{real['class_accuracy']:.2f}" if real else "", r["command"]))
+        try:
+            r = json.loads(path.read_text())
+            if not isinstance(r, dict) or r.get("checkpoint_sha256") != sha256: continue
+            command = shlex.join(re.sub(r"(^|=)(~|\.\.|/).*/", r"\1", word) for word in shlex.split(r["command"])).replace("|", r"\|") # where its maker keeps files says nothing to others
+            if "bits_per_dim" in r: rows += [("bits per dimension, at most", f"{r['bits_per_dim']:.2f} ± {r['standard_error']:.2f}", "", command), ("ε-MSE of unseen images", f"{r['eps_mse']:.4f}", "", command)]
+            if "distance" not in r: continue
+            real, how = r.get("unseen", {}), f"{r['sampler'].upper()}, {r['steps']} steps" + (f", w = {r['w']:g}" if "w" in r else "")
+            rows.append((f"{r['features']} to {Path(r['reference']).name}, n = {r['n']:,}; {how}", f"{r['distance']:.1f}", f"{real['distance']:.1f} (n = {real['n']:,})" if real else "", command))
+            if "class_accuracy" in r: rows.append((f"class accuracy; {how}", f"{r['class_accuracy']:.2f}", f"{real['class_accuracy']:.2f}" if real else "", command))
+        except Exception as e: raise ValueError(f"{path} is not what eval_fid.py wrote ({type(e).__name__}): remove it, or name another folder with --results") from None
     return rows
 
 # %% ../nbs/93_share.ipynb #ee7f7a29
@@ -58,7 +61,7 @@ FILES = {"README.md", "config.json", "model.safetensors", "samples.png"}
 def made(folder): # a path
     "Whether the folder is empty, or holds what `make_folder` writes and nothing else."
     names = {f.name for f in folder.iterdir()} if folder.is_dir() else {""}
-    return not names or {"README.md"} <= names <= FILES and "library_name: tinydiff" in (folder / "README.md").read_text()
+    return not names or {"README.md"} <= names <= FILES and (folder / "README.md").is_file() and "library_name: tinydiff" in (folder / "README.md").read_text(errors="replace")
 
 def make_folder(src, name, folder, results, licence): # a checkpoint; its name; where it goes; as for `numbers`; as for `model_card`
     "Write all that is published of a checkpoint; return the paths."
@@ -66,15 +69,15 @@ def make_folder(src, name, folder, results, licence): # a checkpoint; its name; 
     config, file = fill(config), Path(src) if Path(src).is_file() else Path(src) / "model.safetensors"
     if not file.exists(): raise FileNotFoundError(f"there is no checkpoint {src} here: publish a .pt file or a folder")
     with_weights(config["model"], weights) # refused if they do not fit
-    config["data"]["dir"] = "data" # where its maker kept the images says nothing to others
+    config["data"]["dir"] = "data"
+    grids, rows = sorted(Path(results).glob("dd[ip]m*.png")), numbers(results, hashlib.sha256(file.read_bytes()).hexdigest())
+    card = model_card(name, config, images, rows, licence or ("other" if config["data"]["name"] == "folder" else "apache-2.0"), grids[-1].stem if grids else None)
     folder.mkdir(parents=True, exist_ok=True)
+    with instead(folder / "README.md") as tmp: tmp.write_text(card) # first, so that `made` knows a folder that was left unfinished
     save_folder(folder, config, weights, images)
     if file.name == "model.safetensors" and file != folder / file.name: shutil.copyfile(file, folder / file.name) # to the bit, as it was measured
-    grids = sorted(Path(results).glob("dd[ip]m*.png"))
     (folder / "samples.png").unlink(missing_ok=True) # of another time
     if grids: shutil.copyfile(grids[-1], folder / "samples.png")
-    rows = numbers(results, hashlib.sha256(file.read_bytes()).hexdigest())
-    (folder / "README.md").write_text(model_card(name, config, images, rows, licence or ("other" if config["data"]["name"] == "folder" else "apache-2.0"), grids[-1].stem if grids else None))
     return sorted(folder.iterdir())
 
 # %% ../nbs/93_share.ipynb #70917b8e
@@ -91,15 +94,16 @@ def publish_main(argv=None): # list of arguments; those of the command line by d
     p.add_argument("--yes", action="store_true", help="do not ask")
     p.add_argument("--force", **FORCE)
     a = p.parse_args(argv)
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", a.repo): raise ValueError(f"--repo is user/name, as in https://huggingface.co/user/name, not {a.repo!r}")
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", a.repo, re.ASCII): raise ValueError(f"--repo is user/name, as in https://huggingface.co/user/name, not {a.repo!r}")
     ckpt, folder = Path(a.ckpt), Path(a.out or Path("out/hub") / a.repo.split("/")[1])
     if folder.resolve() == ckpt.resolve(): raise ValueError(f"{folder} is the checkpoint itself: choose another folder with --out")
     if folder.exists() and not (a.force or made(folder)): raise FileExistsError(f"{folder} holds something else: choose another folder with --out, or add --force")
+    claim([folder / "README.md"], force=True)
     run = ckpt.resolve().parent.name if ckpt.suffix == ".pt" else ckpt.resolve().name
     files = make_folder(a.ckpt, a.repo, folder, Path(a.results or Path("results") / run), a.licence)
     for f in files: print(f"{f.stat().st_size:>12,} bytes  {f}")
     if a.dry_run: return
-    try: sure = a.yes or input(f"Upload these files to {a.repo}? [y/N] ").strip().lower() in ("y", "yes")
+    try: sure = a.yes or input(f"Upload these files to {a.repo}, for everybody to see? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError: sure = False # nobody is there to answer
     if not sure: return print("nothing was uploaded")
     from huggingface_hub import HfApi

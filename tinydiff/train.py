@@ -14,7 +14,7 @@ import yaml
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 from .forward import Denoiser, q_sample, v_target
-from .runs import Log, alone, begin, everyone, faults, find, ranks, restore, save, stop_signal
+from .runs import Log, alone, begin, everyone, faults, find, ranks, restore, save, stop_signal, unfit
 from .schedule import Schedule, schedules
 from .unet import UNet, flops, with_weights
 
@@ -188,7 +188,7 @@ def load(
         if lacks := [k for k in ("schedule", "model", "train") if k not in config]: raise ValueError(f"its config has no section {lacks[0]}")
         sched = make_schedule(config["schedule"])
         model = Denoiser(with_weights(config["model"], weights), sched, config["train"]["predict"])
-    except Exception as e: raise ValueError(f"{src} cannot be used: {e}") from None # whatever a file from elsewhere may hold
+    except Exception as e: raise unfit(src, e) from None # whatever a file from elsewhere may hold
     return model.to(device, memory_format=torch.channels_last).eval(), sched, config
 
 # %% ../nbs/03_train.ipynb #41ac92ff

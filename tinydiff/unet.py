@@ -104,7 +104,7 @@ def check(image_size, channels, num_classes, ch, mult, blocks, dropout, patch): 
     for name, v in dict(image_size=image_size, channels=channels, ch=ch, blocks=blocks, patch=patch, **{f"mult[{i}]": m for i, m in enumerate(mult)}).items():
         most = 64 if name in ("blocks", "patch") or "mult" in name else 4096
         if type(v) is not int or not 1 <= v <= most: raise ValueError(f"model.{name} must be a whole number from 1 to {most}, got {reprlib.repr(v)}")
-    if not mult: raise ValueError("model.mult needs at least one level, for example [1, 2, 2]")
+    if not 1 <= len(mult) <= 12: raise ValueError("model.mult needs at least one level and at most 12, for example [1, 2, 2]")
     if type(num_classes) is not int or not 0 <= num_classes <= 10**6: raise ValueError(f"model.num_classes must be a whole number from 0 (no labels) to a million, got {reprlib.repr(num_classes)}")
     if ch % 4: raise ValueError(f"model.ch must be a multiple of 4 (GroupNorm needs groups of channels), got {ch}")
     if not 0 <= dropout < 1: raise ValueError(f"model.dropout must be at least 0 and below 1, got {dropout}")
