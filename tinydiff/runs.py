@@ -39,9 +39,10 @@ def read(path): # a .pt file
     try:
         data = Path(path).read_bytes()
         if hashlib.sha256(data[:-64]).hexdigest().encode() != data[-64:]: raise ValueError("its checksum is wrong")
+        if data[:2] != b"PK": raise ValueError("it is no ZIP archive")
         with zipfile.ZipFile(io.BytesIO(data)) as z:
             parts = z.infolist()
-            if data[:2] != b"PK" or sum(i.file_size for i in parts) > len(data): raise ValueError("it claims to hold more than its bytes")
+            if sum(i.file_size for i in parts) > len(data): raise ValueError("it claims to hold more than its bytes")
             for i in parts: # what pickles name, before it is called: some that PyTorch thinks harmless take any memory that they are told to
                 for op, name, _ in pickletools.genops(z.read(i)) if i.filename.endswith(".pkl") else ():
                     if op.name.endswith("GLOBAL") and not NEEDED.fullmatch(str(name)): raise ValueError(f"it names {name}, which no checkpoint needs")
