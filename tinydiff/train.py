@@ -148,7 +148,7 @@ def layout(
     device, # a torch device
     bf16:bool, # as `use_bf16` says
 ) -> torch.memory_format:
-    "How the weights, and with them the images between the layers, lie in memory while training: the channels of a pixel side by side, which is fast for convolutions; but in bf16 on a CPU channel by channel, because the gradient of GroupNorm is many times slower otherwise."
+    "How the weights, and with them the images between the layers, lie in memory while training: the channels of a pixel side by side, which is fast for convolutions; but in bf16 on a CPU channel by channel, because the gradient of GroupNorm is slow otherwise."
     return torch.contiguous_format if bf16 and torch.device(device).type == "cpu" else torch.channels_last
 
 # %% ../nbs/03_train.ipynb #c7bad296
