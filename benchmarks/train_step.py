@@ -6,7 +6,8 @@ A step: a batch drawn from 10,000 random uint8 32x32 images in memory, noise, lo
 average of the weights. The networks have 64, 128 and 128 channels at 32, 16 and 8 pixels, attention at 16 and 8,
 and nearly the same FLOP per image:
 - tinydiff: `UNet()` (2 blocks a level); draw_batch, train_step and EMA.update, as `train` calls them
-  (memory format by `layout`, fused Adam, bf16 where the hardware has it, torch.compile on a GPU).
+  (memory format by `layout`, fused Adam, bf16 where the hardware has it, torch.compile on a GPU). On a CPU, also with
+  PyTorch's scaled_dot_product_attention in the place of the products that `attend` writes out there.
 - lucidrains: `Unet(dim=64, dim_mults=(1, 2, 2))` (2 blocks a level; its attention at 32 and 16 is linear) in
   GaussianDiffusion; the inner step of its Trainer with ema_pytorch's EMA, which updates every 10th step.
 - diffusers: `UNet2DModel` (1 layer per block, 2 on the way up) and DDPMScheduler; the step of its
@@ -27,6 +28,7 @@ import argparse
 from functools import partial
 from itertools import count as numbers
 from statistics import median
+from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
@@ -53,6 +55,11 @@ def tinydiff(x, batch, cast, fmt=torch.channels_last):
         train_step(net, opt, sched, draw_batch(x, None, r, n, sched.T, 0, x.device), r, cast)
         ema.update(n * batch, batch)
     return net, step
+
+
+def fused(q, k, v, fused):
+    "`attend` by PyTorch's kernel, which is fastest with the channels of a position side by side."
+    return F.scaled_dot_product_attention(*(z.mT.contiguous() for z in (q, k, v))).mT
 
 
 def draw(x, batch):
@@ -143,6 +150,9 @@ if __name__ == "__main__":
     moved = least_bytes(net, step)
     if gpu: net.compile()
     enter("tinydiff", net, step, "NHWC" if fmt is torch.channels_last else "NCHW")
+    if not gpu:
+        net, step = tinydiff(x, batch, ours, fmt)
+        enter("tinydiff, fused attention", net, patch("tinydiff.unet.attend", fused)(step), contenders["tinydiff"]["memory_format"])
     for f in (lucidrains, diffusers): enter(f"{f.__name__}, as it comes", *f(x, batch, plain), "NCHW")
     for f in (lucidrains, diffusers): enter(f"{f.__name__}, equal", *faster(partial(compiled, partial(f, x, batch, ours, equal=True)), device))
     able, amount = machine(device, torch.bfloat16 if bf16 else torch.float32)

@@ -226,7 +226,7 @@ def add_look(p): # a parser
     for key, known in LOOKS.items(): p.add_argument(f"--{key}", choices=known, help={"sampler": "deterministic in few steps, or ancestral", "spacing": "of the steps of ddim", "variance": "of ddpm"}[key])
     p.add_argument("--steps", type=int, help="sampling steps (ddpm: all of them by default)")
     p.add_argument("--eta", type=float, help="noise of ddim, 0 to 1")
-    p.add_argument("--precision", choices=["auto", "bf16", "fp32"], default="fp32", help="of the network; bf16 is faster where there are units for it")
+    p.add_argument("--precision", choices=["auto", "bf16", "fp32"], help="of the network (default: auto, bf16 where there are units for it; with --bits, fp32)")
 
 def autocast(model, precision): # as returned by `load`; "auto", "bf16" or "fp32"
     "The denoiser, its network in bfloat16 if that is asked for; what it returns is float32."
@@ -372,7 +372,7 @@ def sample_main(argv=None): # list of arguments; those of the command line by de
     ckpt = Path(a.ckpt)
     out = Path(a.out or (ckpt.parent if ckpt.suffix == ".pt" else Path("out") / ckpt.name) / f"{label(look, config)[1]}.png")
     claim((out, a.gif), a.force)
-    x = draw(autocast(model, a.precision), sched, config, look, labels, seed, film)
+    x = draw(autocast(model, a.precision or "auto"), sched, config, look, labels, seed, film)
     write_image(grid(x, look.grid), out)
     if film:
         frames = [grid(f, look.grid) for f in film]
@@ -544,8 +544,9 @@ def eval_main(argv=None): # list of arguments; those of the command line by defa
         model, sched, config = opened(a.ckpt, device)
         look, seed, ckpt, first = asked(a, Look(w=1.0), config, sched.T), a.seed or 0, Path(a.ckpt).resolve(), ranks()[0] == 0
         config["data"]["dir"] = a.data or config["data"]["dir"]
-        model = autocast(model, a.precision)
-        about, run = provenance(a.ckpt, model, a.precision), Path("results") / (ckpt.parent.name if ckpt.suffix == ".pt" else ckpt.name)
+        precision = a.precision or ("fp32" if a.bits else "auto")
+        model = autocast(model, precision)
+        about, run = provenance(a.ckpt, model, precision), Path("results") / (ckpt.parent.name if ckpt.suffix == ".pt" else ckpt.name)
         how, name = label(look, config)
         name += f"_{a.mode if a.features == 'inception' else a.features}" + "".join(f"_{k}{Path(str(v)).name}" for k, v, usual in (("n", a.n, 50_000), ("seed", seed, 0), ("vs-", a.reference, "train")) if v != usual)
         out = Path(a.out or run / ("bits.json" if a.bits else f"{name}.json"))

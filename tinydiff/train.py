@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['diffusion_loss', 'min_snr', 'stratified_t', 'drop_labels', 'EMA', 'Recipe', 'draw_batch', 'use_bf16', 'layout',
-           'train_step', 'make_schedule', 'load', 'set_up', 'train']
+           'compiled', 'train_step', 'make_schedule', 'load', 'set_up', 'train']
 
 # %% ../nbs/03_train.ipynb #3b90fe0c
-import contextlib, dataclasses, sys
+import contextlib, dataclasses, sys, warnings
 from pathlib import Path
 import torch
 import yaml
@@ -139,9 +139,9 @@ def use_bf16(
     precision:str, # "auto", "bf16" or "fp32"
     device, # a torch device
 ) -> bool:
-    "Whether to train under bf16 autocast: `auto` asks if the hardware multiplies bf16 natively."
+    "Whether to compute under bf16 autocast: `auto` asks if the hardware multiplies bf16 natively."
     if precision != "auto": return precision == "bf16"
-    if torch.device(device).type == "cuda": return torch.cuda.is_bf16_supported()
+    if torch.device(device).type == "cuda": return torch.cuda.is_bf16_supported(including_emulation=False)
     return any(getattr(torch.cpu, f, bool)() for f in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
 
 def layout(
@@ -150,6 +150,19 @@ def layout(
 ) -> torch.memory_format:
     "How the weights, and with them the images between the layers, lie in memory while training: the channels of a pixel side by side, which is fast for convolutions; but in bf16 on a CPU channel by channel, because the gradient of GroupNorm is slow otherwise."
     return torch.contiguous_format if bf16 and torch.device(device).type == "cpu" else torch.channels_last
+
+# %% ../nbs/03_train.ipynb #744c6ec5
+def compiled(
+    net, # the network, maybe wrapped
+    device, # a torch device
+): # a module with the same parameters
+    "The network through torch.compile on a GPU; as it is elsewhere, and with a warning where that does not work."
+    if torch.device(device).type != "cuda": return net
+    try: torch.compile(lambda x: x + 1)(torch.ones(2, device=device))
+    except Exception as e:
+        warnings.warn(f"training goes on without torch.compile, which does not work here: {str(e).split(chr(10))[0][:200]}")
+        return net
+    return torch.compile(net)
 
 # %% ../nbs/03_train.ipynb #c7bad296
 def train_step(
@@ -231,7 +244,7 @@ def train(
         if device.type == "cpu" or x.nbytes < torch.cuda.mem_get_info(device)[0] / 2: x = x.to(device) # else it stays where it is
         y = y if y is None else y.to(device)
         run = DistributedDataParallel(net) if world > 1 else net
-        if device.type == "cuda": run = torch.compile(run)
+        run = compiled(run, device)
         cast = torch.autocast(device.type, torch.bfloat16, enabled=use_bf16(r.precision, device))
         due = lambda every: step * r.batch // every > (step - 1) * r.batch // every
         with tqdm(total=total * r.batch, initial=step * r.batch, unit="img", unit_scale=True, desc="training", disable=rank > 0) as bar:
