@@ -39,10 +39,10 @@ def count(step):
 
 
 def faster(make, device):
-    "`make(format)` in the memory format that is faster for it, by the best of three calls of each in turn, and the format's name."
+    "`make(format)` in the memory format that is faster for it, by the best of seven calls of each in turn, and the format's name."
     made = {name: make(fmt) for name, fmt in dict(NCHW=torch.contiguous_format, NHWC=torch.channels_last).items()}
     for _, step in made.values(): step()  # warms up
-    best = min(made, key={name: min(t) for name, t in in_turn({name: step for name, (_, step) in made.items()}, 3, device).items()}.get)
+    best = min(made, key={name: min(t) for name, t in in_turn({name: step for name, (_, step) in made.items()}, 7, device).items()}.get)
     return *made[best], best
 
 
