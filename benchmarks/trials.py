@@ -1,0 +1,239 @@
+"""Trials of recipes and networks: each candidate is trained from nothing, sampled from, and ranked; written as JSON.
+
+usage: python benchmarks/trials.py --config configs/cifar10-cpu.yaml --images 12800 --try "" "train.optimizer=adam train.lr=2e-3"
+       python benchmarks/trials.py --config configs/cifar10-cpu.yaml --minutes 20 --try "model.ch=32" "model.ch=48"
+
+A candidate is a string of section.key=value with spaces between them, and may name how t is drawn: draw=laplace or
+draw=normal in the place of uniform, all stratified. With --images every candidate sees as many images; with --minutes
+each gets as many minutes of its process (its own share of a CPU, so that what runs beside it takes nothing from it;
+on a GPU of the clock), and the number of images follows from the speed of a few steps.
+
+Each run is scored on unseen images: the loss at fixed t and noise, and, for --n samples of the first average drawn
+with --steps of DDIM at w = 1, the Fréchet distance of EfficientNet-Lite0's features from the training images and the
+share of samples that a probe on these features finds in the right class. --every-ema scores all averages of train.ema.
+Runs go to processes of one thread, --jobs at a time. A file that is not complete is gone on with.
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import multiprocessing
+import os
+import platform
+import shlex
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache, partial
+from pathlib import Path
+from unittest.mock import patch
+
+import torch
+
+from tinydiff.cli import Look, dataset, pick_device, read_config, samples, write_json
+from tinydiff.data import cifar10_sample
+from tinydiff.fid import Real, efficientnet_lite0, evaluate
+from tinydiff.train import EMA, Recipe, diffusion_loss, draw_batch, load, make_optimizer, make_schedule, stratified_t
+from tinydiff.train import train, train_step
+from tinydiff.unet import UNet, flops
+
+
+def unseen(config):
+    "The images of data.holdout, or the bundled test images of CIFAR-10, and their labels."
+    return (dataset(config, train=False) if config["data"].get("holdout") else cifar10_sample())[:2]
+
+
+@torch.no_grad()
+def held_out(src, device):
+    "The loss of a checkpoint's weights on unseen images: the mean, and that of each quartile of t."
+    model, sched, config = load(src, device)
+    g = torch.Generator().manual_seed(0)
+    x, y = unseen(config)
+    t = torch.randperm(len(x), generator=g) * sched.T // len(x) + 1
+    eps = torch.randn(x.shape, generator=g)
+    c = y if config["model"]["num_classes"] else torch.full_like(t, -1)
+    parts = zip(*(v.to(device).split(100) for v in (x[:].float() / 127.5 - 1, t, eps, c)), strict=True)
+    predict = config["train"]["predict"]
+    loss = [diffusion_loss(model.net, sched, x0, t, e, None if c[0] < 0 else c, predict) for x0, t, e, c in parts]
+    loss, quartile = torch.cat(loss).cpu(), (t - 1) * 4 // sched.T
+    return [loss.mean().item(), *(loss[quartile == q].mean().item() for q in range(4))]
+
+
+def drawn_by_snr(quantile, sched, B, T, device=None):
+    "B levels whose log-SNR has the distribution of `quantile`, one from each of B slices of equal probability."
+    u = (torch.arange(B) + torch.rand(B).clamp(1e-6, 1 - 1e-6)) / B
+    rising = -sched.snr[1:].log()  # over t
+    t = torch.searchsorted(rising, -quantile(u.double())).clamp(max=T - 1) + 1
+    return t.to(device)
+
+
+def laplace(u, mean=0.0, scale=0.5):
+    "Quantiles of the Laplace density that Hang and others (2024) found best."
+    return mean - scale * (u - 0.5).sign() * (1 - 2 * (u - 0.5).abs()).log()
+
+
+def normal(u, mean=2.4, std=2.4):
+    "Quantiles of EDM's log-normal σ in log-SNR = -2 log σ, where log σ has mean -1.2 and deviation 1.2."
+    return mean + std * math.sqrt(2) * torch.erfinv(2 * u - 1)
+
+
+DRAWS = dict(laplace=laplace, normal=normal)
+
+
+def parse(candidate):
+    "Its sections' keys, and how t is drawn."
+    words = candidate.split()
+    draw = [w.removeprefix("draw=") for w in words if w.startswith("draw=")]
+    return [w for w in words if not w.startswith("draw=")], draw[-1] if draw else "uniform"
+
+
+def clock(device):
+    "Seconds of this process's own work."
+    if device.type == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def affordable(config, x, y, device, minutes):
+    "How many images a run of so many minutes may see: from the speed of five steps after two that do not count."
+    r, sched = Recipe(**config["train"]), make_schedule(config["schedule"]).to(device)
+    net = UNet(**config["model"]).to(device)
+    opt, ema = make_optimizer(net, r), EMA(net, r.ema)
+    for step in range(7):
+        if step == 2:
+            start = clock(device)
+        batch = draw_batch(x, y, r, step, sched.T, net.num_classes, device)
+        train_step(net, opt, sched, batch, r)
+        ema.update((step + 1) * r.batch, r.batch)
+    speed = 5 * r.batch / (clock(device) - start)
+    return int(speed * minutes * 60) // r.batch * r.batch
+
+
+@cache
+def reference(config_text, device):
+    "Features of the real images, for all runs of a process."
+    config, features = json.loads(config_text), efficientnet_lite0(device)
+    x, y, _ = dataset(config)
+    xt, yt, _ = dataset(config, train=False)
+    return features, Real(features, x, y, xt, yt, config["model"]["num_classes"])
+
+
+def score(src, a, device, data_config):
+    "Held-out loss and distance of one checkpoint."
+    model, sched, config = load(src, device)
+    features, real = reference(json.dumps(data_config), device)
+    look = Look(steps=a.steps, w=1.0)
+    row = evaluate(samples(model, sched, config, look, a.n, seed=0), features, real)
+    return dict(
+        held_out=held_out(src, device),
+        distance=row["distance"],
+        class_accuracy=row.get("class_accuracy"),
+        floor=row["unseen"]["distance"],
+    )
+
+
+def run(a, candidate, seed):
+    "Train and score one candidate with one seed."
+    torch.set_num_threads(a.threads)
+    device = pick_device(a.device)
+    sets, draw = parse(candidate)
+    config = read_config(a.config, a.set + sets + [f"train.seed={seed}"])
+    x, y, _ = dataset(config)
+    images = a.images or affordable(config, x, y, device, a.minutes)
+    config["train"].update(images=images, save=images, log=max(1, images // 10))
+    sched = make_schedule(config["schedule"])
+    draw_t = stratified_t if draw == "uniform" else partial(drawn_by_snr, DRAWS[draw], sched)
+    with tempfile.TemporaryDirectory() as out, open(os.devnull, "w") as null:
+        with contextlib.redirect_stderr(null), patch("tinydiff.train.stratified_t", draw_t):
+            start, wall = clock(device), time.time()
+            train(config, x, y, out, device=device)
+            seconds, wall = clock(device) - start, time.time() - wall
+            halves = config["train"]["ema"]
+            names = ["ema.pt", *(f"ema-{h}.pt" for h in halves[1:])]
+            kept = zip(halves, names, strict=True) if a.every_ema else [(halves[0], "ema.pt")]
+            scores = {str(h): score(Path(out) / name, a, device, config) for h, name in kept}
+    net = UNet(**config["model"])
+    return dict(
+        candidate=candidate,
+        seed=seed,
+        images=images // config["train"]["batch"] * config["train"]["batch"],
+        seconds=round(seconds, 1),
+        wall_seconds=round(wall, 1),
+        parameters=sum(p.numel() for p in net.parameters()),
+        training_gflop_per_image=3 * flops(net) / 1e9,
+        scores=scores,
+    )
+
+
+def table(rows):
+    "One line a candidate: means over its seeds, best distance first."
+    lines = {}
+    for row in rows:
+        for half, s in row["scores"].items():
+            key = (row["candidate"] or "as it is") + (f", ema {half}" if len(row["scores"]) > 1 else "")
+            values = (s["distance"], s["held_out"][0], s["class_accuracy"] or 0, row["images"])
+            lines.setdefault(key, []).append(values)
+    print(f"{'candidate':60} seeds  distance  held-out  class accuracy   images")
+    for key, values in sorted(lines.items(), key=lambda kv: sum(v[0] for v in kv[1]) / len(kv[1])):
+        distance, loss, accuracy, images = (sum(v) / len(v) for v in zip(*values, strict=True))
+        print(f"{key:60} {len(values):5} {distance:9.1f} {loss:9.4f} {accuracy:15.3f} {images:8,.0f}")
+
+
+def arguments():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--config", required=True)
+    p.add_argument("--data", help="folder of the data, instead of data.dir")
+    p.add_argument("--set", nargs="*", default=[], metavar="section.key=value", help="for all candidates")
+    p.add_argument("--try", nargs="+", default=[""], dest="candidates", metavar="CANDIDATE")
+    budget = p.add_mutually_exclusive_group(required=True)
+    budget.add_argument("--images", type=int, help="of each run")
+    budget.add_argument("--minutes", type=float, help="of each run")
+    p.add_argument("--seeds", type=int, default=2)
+    p.add_argument("--n", type=int, default=2000, help="samples")
+    p.add_argument("--steps", type=int, default=12, help="of DDIM")
+    p.add_argument("--every-ema", action="store_true", help="score every average")
+    p.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    p.add_argument("--threads", type=int, default=1, help="of each")
+    p.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    p.add_argument("--out", required=True, help="JSON file")
+    return p.parse_args()
+
+
+def main():
+    a = arguments()
+    a.set += [f"data.dir={a.data}"] * bool(a.data)
+    out, device = Path(a.out), pick_device(a.device)
+    settings = dict(budget=dict(images=a.images, minutes=a.minutes), n=a.n, sampler="ddim", steps=a.steps, w=1.0)
+    settings.update(config=Path(a.config).name, set=[s for s in a.set if not s.startswith("data.")])
+    rows = []
+    if out.exists():
+        old = json.loads(out.read_text())
+        if {k: old.get(k) for k in settings} != settings:
+            sys.exit(f"error: {out} holds trials with other settings: name another file with --out")
+        rows = old["rows"]
+    done = {(row["candidate"], row["seed"]) for row in rows}
+    todo = [(c, s) for s in range(a.seeds) for c in a.candidates if (c, s) not in done]
+    cpu = f"{os.cpu_count()} CPU cores ({platform.machine()}, {torch.backends.cpu.get_cpu_capability()})"
+    about = dict(
+        command=shlex.join(["python", *(w for w in sys.argv if w != a.data and w != "--data")]),
+        hardware=torch.cuda.get_device_name() if device.type == "cuda" else cpu,
+        threads=a.threads,
+        torch=torch.__version__,
+        features="FD-EffNetLite0",
+        **settings,
+    )
+    for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(k, str(a.threads))
+    with ProcessPoolExecutor(a.jobs, multiprocessing.get_context("spawn")) as pool:
+        for future in [pool.submit(run, a, *what) for what in todo]:
+            rows.append(future.result())
+            write_json(dict(**about, rows=rows), out)
+            print(f"{len(rows)} of {len(done) + len(todo)}: {json.dumps(rows[-1])}", flush=True)
+    table(rows)
+
+
+if __name__ == "__main__":
+    main()
