@@ -105,7 +105,7 @@ def averages_and_squares(ckpt):
 
 def slices(a, x, y, device, tmp):
     "The same run, continued from more and from less."
-    config = read_config(a.config, a.set + [f"train.images={a.images}", "train.decay=0", "train.save=1000000000"])
+    config = read_config(a.config, a.set + [f"train.images={a.images}", "train.optimizer=adam", "train.decay=0", "train.save=1000000000"])
     def run(out, images, init=None, **how): train(config | dict(train=config["train"] | dict(images=images) | how), x, y, out, (out / "last.pt").exists(), device, init)
     run(tmp / "first", a.images)
     save_folder(tmp / "carried", *find(tmp / "first" / "ema.pt"))

@@ -6,7 +6,7 @@ A step: a batch drawn from 10,000 random uint8 32x32 images in memory, noise, lo
 average of the weights. The networks have 64, 128 and 128 channels at 32, 16 and 8 pixels, attention at 16 and 8,
 and nearly the same FLOP per image:
 - tinydiff: `UNet()` (2 blocks a level); draw_batch, train_step and EMA.update, as `train` calls them
-  (memory format by `layout`, fused Adam, bf16 where the hardware has it, torch.compile on a GPU). On a CPU, also with
+  (memory format by `layout`, fused Adam as the others have it, bf16 where the hardware has it, torch.compile on a GPU). On a CPU, also with
   PyTorch's scaled_dot_product_attention in the place of the products that `attend` writes out there.
 - lucidrains: `Unet(dim=64, dim_mults=(1, 2, 2))` (2 blocks a level; its attention at 32 and 16 is linear) in
   GaussianDiffusion; the inner step of its Trainer with ema_pytorch's EMA, which updates every 10th step.
@@ -23,6 +23,7 @@ same precision, and its bytes over the speed of a large copy, both timed in the 
 output of a convolution or linear layer is written, read going forward, read going back, and its gradient written
 and read; of each parameter, 16 float32 passes (forward, backward, gradient, clipping 3, Adam 7, EMA 3).
 Norms, activations, sums and attention count as if they were fused into these, and caches as if they were empty.
+A step of Muon is timed in the same rounds, on the parameters of our network.
 """
 import argparse
 from functools import partial
@@ -40,7 +41,7 @@ from side_by_side import about, count, faster, in_turn, machine, report, rows
 
 from tinydiff.cli import pick_device
 from tinydiff.schedule import linear_schedule
-from tinydiff.train import EMA, Recipe, draw_batch, layout, train_step, use_bf16
+from tinydiff.train import EMA, Muon, Recipe, draw_batch, layout, train_step, use_bf16
 from tinydiff.unet import UNet
 
 
@@ -104,6 +105,13 @@ def diffusers(x, batch, cast, fmt=torch.contiguous_format, equal=False):
     return net, step
 
 
+def muon(net):
+    "A step of Muon on gradients that are there, in the place of Adam's."
+    opt = Muon(net)
+    for p in net.parameters(): p.grad = torch.randn_like(p)
+    return opt.step
+
+
 def least_bytes(net, step):
     "Bytes that a step must move, as the text above counts them."
     moved, hook = [16 * 4 * sum(p.numel() for p in net.parameters())], lambda module, args, out: moved.append(5 * out.nbytes)
@@ -156,14 +164,16 @@ if __name__ == "__main__":
     for f in (lucidrains, diffusers): enter(f"{f.__name__}, as it comes", *f(x, batch, plain), "NCHW")
     for f in (lucidrains, diffusers): enter(f"{f.__name__}, equal", *faster(partial(compiled, partial(f, x, batch, ours, equal=True)), device))
     able, amount = machine(device, torch.bfloat16 if bf16 else torch.float32)
+    able["muon"] = muon(UNet().to(device, memory_format=fmt))
     in_turn(steps | able, 1, device)  # warms up
     times = in_turn(steps | able, a.rounds, device, a.steps)
-    rate = {name: amount[name] / median(times[name]) for name in able}
+    rate = {name: amount[name] / median(times[name]) for name in amount}
     flop, table = work["tinydiff"] * batch * 1e9, rows(contenders, times, batch, "step")
     floor = dict(
         gflop_per_step=flop / 1e9, matmul_gflop_per_s=rate["matmul"] / 1e9, ms_of_flop=1e3 * flop / rate["matmul"],
         gb_per_step=moved / 1e9, copy_gb_per_s=rate["copy"] / 1e9, ms_of_bytes=1e3 * moved / rate["copy"], ms_measured=table["tinydiff"]["ms_per_step"])
-    row = about(device, precision="bf16 autocast" if bf16 else "fp32", batch=batch, rounds=a.rounds, steps_per_round=a.steps, contenders=table, floor_of_ours={k: round(v, 3) for k, v in floor.items()}, profile_of_ours=shares(steps["tinydiff"], device))
+    row = about(device, precision="bf16 autocast" if bf16 else "fp32", batch=batch, rounds=a.rounds, steps_per_round=a.steps, contenders=table, floor_of_ours={k: round(v, 3) for k, v in floor.items()}, muon_ms_per_step=round(1e3 * median(times["muon"]), 1), profile_of_ours=shares(steps["tinydiff"], device))
     report(row, "step", a.out)
     print("ours: {ms_measured:,.0f} ms; at the least {ms_of_flop:,.0f} ms for {gflop_per_step:,.0f} GFLOP at {matmul_gflop_per_s:,.0f} GFLOP/s, {ms_of_bytes:,.0f} ms for {gb_per_step:.2f} GB at {copy_gb_per_s:.1f} GB/s".format(**floor))
+    print(f"a step of Muon alone takes {row['muon_ms_per_step']:,.0f} ms, whatever the batch")
     print("where its time goes: " + ", ".join(f"{k} {v:.0%}" for k, v in row["profile_of_ours"].items()))

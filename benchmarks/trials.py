@@ -31,34 +31,12 @@ from pathlib import Path
 from unittest.mock import patch
 
 import torch
+from short_runs import held_out
 
 from tinydiff.cli import Look, dataset, pick_device, read_config, samples, write_json
-from tinydiff.data import cifar10_sample
 from tinydiff.fid import Real, efficientnet_lite0, evaluate
-from tinydiff.train import EMA, Recipe, diffusion_loss, draw_batch, load, make_optimizer, make_schedule, stratified_t
-from tinydiff.train import train, train_step
+from tinydiff.train import EMA, Recipe, draw_batch, load, make_optimizer, make_schedule, stratified_t, train, train_step
 from tinydiff.unet import UNet, flops
-
-
-def unseen(config):
-    "The images of data.holdout, or the bundled test images of CIFAR-10, and their labels."
-    return (dataset(config, train=False) if config["data"].get("holdout") else cifar10_sample())[:2]
-
-
-@torch.no_grad()
-def held_out(src, device):
-    "The loss of a checkpoint's weights on unseen images: the mean, and that of each quartile of t."
-    model, sched, config = load(src, device)
-    g = torch.Generator().manual_seed(0)
-    x, y = unseen(config)
-    t = torch.randperm(len(x), generator=g) * sched.T // len(x) + 1
-    eps = torch.randn(x.shape, generator=g)
-    c = y if config["model"]["num_classes"] else torch.full_like(t, -1)
-    parts = zip(*(v.to(device).split(100) for v in (x[:].float() / 127.5 - 1, t, eps, c)), strict=True)
-    predict = config["train"]["predict"]
-    loss = [diffusion_loss(model.net, sched, x0, t, e, None if c[0] < 0 else c, predict) for x0, t, e, c in parts]
-    loss, quartile = torch.cat(loss).cpu(), (t - 1) * 4 // sched.T
-    return [loss.mean().item(), *(loss[quartile == q].mean().item() for q in range(4))]
 
 
 def drawn_by_snr(quantile, sched, B, T, device=None):
@@ -225,13 +203,16 @@ def main():
         features="FD-EffNetLite0",
         **settings,
     )
+    base = read_config(a.config, a.set)  # so that the file stands for itself, whatever becomes of the config
+    base["data"].pop("dir")
     for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(k, str(a.threads))
     with ProcessPoolExecutor(a.jobs, multiprocessing.get_context("spawn")) as pool:
         for future in [pool.submit(run, a, *what) for what in todo]:
             rows.append(future.result())
-            write_json(dict(**about, rows=rows), out)
+            write_json(dict(**about, base=base, rows=rows), out)
             print(f"{len(rows)} of {len(done) + len(todo)}: {json.dumps(rows[-1])}", flush=True)
+    write_json(dict(**about, base=base, rows=rows), out)
     table(rows)
 
 

@@ -25,7 +25,7 @@ from .ddim import ddim
 from .ddpm import bits_per_dim, ddpm, sample
 from .fid import Real, Tally, efficientnet_lite0, evaluate, inception, nearest, published
 from .guidance import cfg
-from .runs import begin, everyone, faults, from_hub, in_turn, processes, ranks, stop_signal, together, unfit
+from .runs import UNKNOWN, begin, everyone, faults, from_hub, in_turn, processes, ranks, stop_signal, together, unfit
 from .schedule import schedules
 from .train import Recipe, load, make_schedule, train, use_bf16
 from .unet import UNet, outline
@@ -323,16 +323,19 @@ def train_main(argv=None): # list of arguments; those of the command line by def
     p.add_argument("--data", help="folder of the data, instead of data.dir")
     p.add_argument("--out", help="folder of the run (default: out/<name of the config>)")
     p.add_argument("--images", type=int, help="images to see in all, instead of train.images")
+    p.add_argument("--minutes", type=float, help="as many images as fit into so many minutes, at the speed of the first steps")
     p.add_argument("--set", nargs="*", action="extend", default=[], metavar="section.key=value", help="override the config")
     p.add_argument("--resume", action="store_true", help="continue the run in --out")
     p.add_argument("--init", metavar="CKPT", help="begin with the weights of a checkpoint (file, folder or hub id), and count on from its images")
     a = p.parse_args(argv)
-    over = [f"{k}={yaml.safe_dump(v)}" for k, v in {"data.dir": a.data, "train.images": a.images, "train.seed": a.seed}.items() if v is not None]
+    if a.minutes is not None and (a.images is not None or not 0 < a.minutes < math.inf): raise ValueError("--minutes takes a number above 0, and stands in the place of --images")
+    over = [f"{k}={yaml.safe_dump(v)}" for k, v in {"data.dir": a.data, "train.images": UNKNOWN if a.minutes else a.images, "train.seed": a.seed}.items() if v is not None]
     config, out = read_config(a.config, a.set + over), Path(a.out or Path("out") / Path(a.config).stem)
     begun = any((out / name).exists() for name in ("last.pt", "prev.pt"))
     resume = a.resume or begun and int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0 # torchrun brings a lost run back
     if resume and not begun: raise ValueError(f"--resume: there is no run in {out}; leave it out to start one")
     if begun and not resume: raise ValueError(f"{out} already holds a run: add --resume to continue it, or --out to start another")
+    if resume and a.minutes: config["train"]["images"], a.minutes = read_config(out / "config.yaml")["train"]["images"], None # known since its first steps
     if a.init and not resume: begin(a.init, config, UNet(**config["model"])) # refused before anything is written
     with processes(pick_device(a.device)) as device, faults(config["train"]["batch"], config["train"]["micro"]):
         with in_turn(): x, y, classes = dataset(config)
@@ -340,8 +343,9 @@ def train_main(argv=None): # list of arguments; those of the command line by def
         if K and K != len(classes): raise ValueError(f"model.num_classes is {K}, but the data have {len(classes)} classes; 0 trains without labels")
         config["data"]["classes"] = classes if K else []
         if rank == 0: print(f"{len(x):,} images, {sum(v.numel() for v in outline(config['model']).parameters()):,} parameters, on {device}{f' and {world - 1} more' if world > 1 else ''}; the run is in {out}/")
-        stopped = train(config, x, y, out, resume, device, a.init)
-    if stopped and rank == 0: print(f"stopped and saved; to continue: train.py {shlex.join(v for v in (sys.argv[1:] if argv is None else argv) if v != '--resume')} --resume")
+        stopped = train(config, x, y, out, resume, device, a.init, a.minutes)
+    if stopped and rank == 0 and not (out / "last.pt").exists(): print("stopped before the speed was known: nothing is saved, and the same command begins again")
+    elif stopped and rank == 0: print(f"stopped and saved; to continue: train.py {shlex.join(v for v in (sys.argv[1:] if argv is None else argv) if v != '--resume')} --resume")
     if stopped: return 128 + stopped
     if rank: return
     model, sched, config = load(out / "ema.pt", device)

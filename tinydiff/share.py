@@ -50,7 +50,7 @@ def model_card(
     if picture: parts.append(f"![samples, not selected: {picture}](samples.png)")
     parts += ["## Use", f"    pip install git+https://github.com/tinydiff/tinydiff\n    tinydiff-sample --ckpt {name}", f"or `model, sched, config = tinydiff.train.load(\"{name}\")`; `model(x, t, c)` returns the predicted noise.",
               "## Data", f"Trained on {data}." + (f" {d['about']}" if d["about"] else ""),
-              "## Recipe", f"{images:,} images seen in steps of {r['batch']}, Adam at {r['lr']:g}, average of half-life {r['ema'][0]:,} images, {config['schedule']['name']} schedule of {config['schedule']['T']:,} steps, prediction of {r['predict']}. All of it is in `config.json`."]
+              "## Recipe", f"{images:,} images seen in steps of {r['batch']}, {r.get('optimizer', 'adam').capitalize()} at {r['lr']:g}, average of half-life {r['ema'][0]:,} images, {config['schedule']['name']} schedule of {config['schedule']['T']:,} steps, prediction of {r['predict']}. All of it is in `config.json`."]
     if rows: parts += ["## Numbers", "\n".join(["| measure | value | unseen real images | command |", "|---|---|---|---|", *(f"| {a} | {b} | {c} | `{cmd}` |" for a, b, c, cmd in rows)])]
     parts += ["## Limits", "It draws what its data show, with their gaps and their bias, at their resolution. It knows no text. A sample may resemble a training image: look at its nearest neighbours (`eval_fid.py --neighbours`) before you publish one."]
     return "\n\n".join(parts) + "\n"
