@@ -89,21 +89,24 @@ class EMA:
 # %% ../nbs/03_train.ipynb #5b0946cf
 @torch.no_grad()
 def orthogonalize(
-    G:torch.Tensor, # (..., m, n) matrices, float32, float64 or bfloat16
+    G:torch.Tensor, # (..., m, n) matrices, float32 or float64
     steps:int=5, # of Newton–Schulz
 ) -> torch.Tensor: # (..., m, n): the singular vectors of G, with singular values near 1
-    "Newton–Schulz iteration towards the polar factor, Eq. (23), by matrix products alone (Jordan and others 2024)."
-    wide = G.shape[-2] <= G.shape[-1]
-    X = G if wide else G.mT # A is the smaller of the two squares
+    "Newton–Schulz iteration towards the polar factor, Eqs. (23) and (24), by matrix products alone (Jordan and others 2024)."
+    X = G if G.shape[-2] <= G.shape[-1] else G.mT
     X = X / X.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
+    A, I = X @ X.mT, torch.eye(X.shape[-2], dtype=X.dtype, device=X.device)
+    Q = I
     for _ in range(steps):
-        A = X @ X.mT
-        X = 3.4445 * X + (-4.7750 * A + 2.0315 * A @ A) @ X
-    return X if wide else X.mT
+        R = 3.4445 * I - 4.7750 * A + 2.0315 * A @ A
+        Q, A = R @ Q, R @ A @ R
+    X = Q @ X
+    return X if X.shape == G.shape else X.mT
+
 
 # %% ../nbs/03_train.ipynb #7a602eb0
 def adam_update(params, grads, means, squares, k, lr, betas): # lists of tensors; steps done, with this one; step size; β
-    "A step of Adam in place, Eq. (26) (Kingma & Ba 2015, algorithm 1)."
+    "A step of Adam in place, Eq. (27) (Kingma & Ba 2015, algorithm 1)."
     torch._foreach_lerp_(means, grads, 1 - betas[0])
     torch._foreach_mul_(squares, betas[1])
     torch._foreach_addcmul_(squares, grads, grads, 1 - betas[1])
@@ -114,12 +117,12 @@ def adam_update(params, grads, means, squares, k, lr, betas): # lists of tensors
 
 # %% ../nbs/03_train.ipynb #11a6d69b
 class Muon(torch.optim.Optimizer):
-    "Orthogonalized momentum for matrices between features, Eq. (25) (Jordan and others 2024; Liu and others 2025); Adam for the rest."
+    "Orthogonalized momentum for matrices between features, Eq. (26) (Jordan and others 2024; Liu and others 2025); Adam for the rest."
     def __init__(self,
         net:nn.Module, # the network, not wrapped
         lr:float=4e-3, # size of a step, for both parts
-        momentum:float=0.95, # μ of Eq. (24)
-        betas:tuple=(0.9, 0.99), # those of Eq. (26)
+        momentum:float=0.95, # μ of Eq. (25)
+        betas:tuple=(0.9, 0.99), # those of Eq. (27)
     ):
         tables = {m.weight for m in net.modules() if isinstance(m, nn.Embedding)}
         matrices, rest = {}, [] # matrices of one shape go through in one batch
@@ -147,9 +150,8 @@ class Muon(torch.optim.Optimizer):
             torch._foreach_lerp_(means, grads, 1 - group["momentum"])
             ahead = torch._foreach_lerp(grads, means, group["momentum"])
             N = torch.stack([a.flatten(1) for a in ahead]) # (matrices, m, n)
-            U = orthogonalize(N.bfloat16() if N.is_cuda else N).to(N.dtype)
             length = group["lr"] * 0.2 * max(N.shape[1:]) ** 0.5
-            for p, u in zip(params, U): p.sub_(u.reshape(p.shape), alpha=length)
+            for p, u in zip(params, orthogonalize(N)): p.sub_(u.reshape(p.shape), alpha=length)
 
 
 # %% ../nbs/03_train.ipynb #0fa725c4
