@@ -35,7 +35,8 @@ from short_runs import held_out
 
 from tinydiff.cli import Look, dataset, pick_device, read_config, samples, write_json
 from tinydiff.fid import Real, efficientnet_lite0, evaluate
-from tinydiff.train import EMA, Recipe, draw_batch, load, make_optimizer, make_schedule, stratified_t, train, train_step
+from tinydiff.train import EMA, Recipe, draw_batch, layout, load, make_optimizer, make_schedule, stratified_t
+from tinydiff.train import train, train_step, use_bf16
 from tinydiff.unet import UNet, flops
 
 
@@ -78,22 +79,24 @@ def clock(device):
 def affordable(config, x, y, device, minutes):
     "How many images a run of so many minutes may see: from the speed of five steps after two that do not count."
     r, sched = Recipe(**config["train"]), make_schedule(config["schedule"]).to(device)
-    net = UNet(**config["model"]).to(device)
+    bf16 = use_bf16(r.precision, device)
+    net = UNet(**config["model"]).to(device, memory_format=layout(device, bf16))
+    cast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
     opt, ema = make_optimizer(net, r), EMA(net, r.ema)
     for step in range(7):
         if step == 2:
             start = clock(device)
         batch = draw_batch(x, y, r, step, sched.T, net.num_classes, device)
-        train_step(net, opt, sched, batch, r)
+        train_step(net, opt, sched, batch, r, cast)
         ema.update((step + 1) * r.batch, r.batch)
     speed = 5 * r.batch / (clock(device) - start)
     return int(speed * minutes * 60) // r.batch * r.batch
 
 
 @cache
-def reference(config_text, device):
-    "Features of the real images, for all runs of a process."
-    config, features = json.loads(config_text), efficientnet_lite0(device)
+def reference(data, device):
+    "Features of the real images, for all runs of a process that have the same data (JSON)."
+    config, features = json.loads(data), efficientnet_lite0(device)
     x, y, _ = dataset(config)
     xt, yt, _ = dataset(config, train=False)
     return features, Real(features, x, y, xt, yt, config["model"]["num_classes"])
@@ -102,7 +105,8 @@ def reference(config_text, device):
 def score(src, a, device, data_config):
     "Held-out loss and distance of one checkpoint."
     model, sched, config = load(src, device)
-    features, real = reference(json.dumps(data_config), device)
+    shape = {k: data_config["model"][k] for k in ("image_size", "channels", "num_classes")}
+    features, real = reference(json.dumps(dict(data=data_config["data"], model=shape)), device)
     look = Look(steps=a.steps, w=1.0)
     row = evaluate(samples(model, sched, config, look, a.n, seed=0), features, real)
     return dict(
