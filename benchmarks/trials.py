@@ -1,17 +1,19 @@
 """Trials of recipes and networks: each candidate is trained from nothing, sampled from, and ranked; written as JSON.
 
-usage: python benchmarks/trials.py --config configs/cifar10-cpu.yaml --images 12800 --try "" "train.optimizer=adam train.lr=2e-3"
-       python benchmarks/trials.py --config configs/cifar10-cpu.yaml --minutes 20 --try "model.ch=32" "model.ch=48"
+usage: python benchmarks/trials.py --config configs/cifar10-cpu.yaml --images 12800 \\
+           --try "" "train.optimizer=adam train.lr=2e-3" --out results/trials/optimizers.json
+       python benchmarks/trials.py --config configs/cifar10-cpu.yaml --minutes 20 \\
+           --try "model.ch=32" "model.ch=48" --out results/trials/networks.json
 
 A candidate is a string of section.key=value with spaces between them, and may name how t is drawn: draw=laplace or
 draw=normal in the place of uniform, all stratified. With --images every candidate sees as many images; with --minutes
-each gets as many minutes of its process (its own share of a CPU, so that what runs beside it takes nothing from it;
-on a GPU of the clock), and the number of images follows from the speed of a few steps.
+each gets as many minutes of its process (on a CPU those that it computes, so that what runs beside it takes nothing
+from it; on a GPU those of the clock), and the number of images follows from the speed of a few steps.
 
 Each run is scored on unseen images: the loss at fixed t and noise, and, for --n samples of the first average drawn
 with --steps of DDIM at w = 1, the Fréchet distance of EfficientNet-Lite0's features from the training images and the
 share of samples that a probe on these features finds in the right class. --every-ema scores all averages of train.ema.
-Runs go to processes of one thread, --jobs at a time. A file that is not complete is gone on with.
+Runs go to processes of --threads threads, --jobs at a time. A file that is not complete is continued.
 """
 
 import argparse
@@ -35,8 +37,8 @@ from short_runs import held_out
 
 from tinydiff.cli import Look, dataset, pick_device, read_config, samples, write_json
 from tinydiff.fid import Real, efficientnet_lite0, evaluate
-from tinydiff.train import EMA, Recipe, draw_batch, layout, load, make_optimizer, make_schedule, stratified_t
-from tinydiff.train import train, train_step, use_bf16
+from tinydiff.train import EMA, Recipe, compiled, draw_batch, layout, load, make_optimizer, make_schedule
+from tinydiff.train import stratified_t, train, train_step, use_bf16
 from tinydiff.unet import UNet, flops
 
 
@@ -82,15 +84,16 @@ def affordable(config, x, y, device, minutes):
     bf16 = use_bf16(r.precision, device)
     net = UNet(**config["model"]).to(device, memory_format=layout(device, bf16))
     cast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+    fast = compiled(net, device)
     opt, ema = make_optimizer(net, r), EMA(net, r.ema)
     for step in range(7):
         if step == 2:
             start = clock(device)
         batch = draw_batch(x, y, r, step, sched.T, net.num_classes, device)
-        train_step(net, opt, sched, batch, r, cast)
+        train_step(fast, opt, sched, batch, r, cast)
         ema.update((step + 1) * r.batch, r.batch)
     speed = 5 * r.batch / (clock(device) - start)
-    return int(speed * minutes * 60) // r.batch * r.batch
+    return max(r.batch, int(speed * minutes * 60) // r.batch * r.batch)
 
 
 @cache
@@ -120,6 +123,7 @@ def score(src, a, device, data_config):
 def run(a, candidate, seed):
     "Train and score one candidate with one seed."
     torch.set_num_threads(a.threads)
+    torch.compiler.reset()  # else many networks in one process are too many for torch.compile
     device = pick_device(a.device)
     sets, draw = parse(candidate)
     config = read_config(a.config, a.set + sets + [f"train.seed={seed}"])
@@ -190,10 +194,11 @@ def main():
     out, device = Path(a.out), pick_device(a.device)
     settings = dict(budget=dict(images=a.images, minutes=a.minutes), n=a.n, sampler="ddim", steps=a.steps, w=1.0)
     settings.update(config=Path(a.config).name, set=[s for s in a.set if not s.startswith("data.")])
+    settings.update(threads=a.threads, every_ema=a.every_ema)
     rows = []
     if out.exists():
         old = json.loads(out.read_text())
-        if {k: old.get(k) for k in settings} != settings:
+        if any(old.get(k, v) != v for k, v in settings.items()):
             sys.exit(f"error: {out} holds trials with other settings: name another file with --out")
         rows = old["rows"]
     done = {(row["candidate"], row["seed"]) for row in rows}
@@ -202,7 +207,6 @@ def main():
     about = dict(
         command=shlex.join(["python", *(w for w in sys.argv if w != a.data and w != "--data")]),
         hardware=torch.cuda.get_device_name() if device.type == "cuda" else cpu,
-        threads=a.threads,
         torch=torch.__version__,
         features="FD-EffNetLite0",
         **settings,
@@ -212,12 +216,17 @@ def main():
     for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(k, str(a.threads))
     with ProcessPoolExecutor(a.jobs, multiprocessing.get_context("spawn")) as pool:
-        for future in [pool.submit(run, a, *what) for what in todo]:
-            rows.append(future.result())
+        for future, what in [(pool.submit(run, a, *what), what) for what in todo]:
+            try:
+                rows.append(future.result())
+            except (ValueError, ArithmeticError, RuntimeError, OSError) as e:
+                print(f"failed: {what}: {e}", file=sys.stderr, flush=True)
+                continue
             write_json(dict(**about, base=base, rows=rows), out)
             print(f"{len(rows)} of {len(done) + len(todo)}: {json.dumps(rows[-1])}", flush=True)
     write_json(dict(**about, base=base, rows=rows), out)
     table(rows)
+    sys.exit(len(rows) < len(done) + len(todo))
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def orthogonalize(
     G:torch.Tensor, # (..., m, n) matrices, float32 or float64
     steps:int=5, # of Newton–Schulz
 ) -> torch.Tensor: # (..., m, n): the singular vectors of G, with singular values near 1
-    "Newton–Schulz iteration towards the polar factor, Eqs. (23) and (24), by matrix products alone (Jordan and others 2024)."
+    "Towards the polar factor by matrix products, Eqs. (23) and (24) (Jordan and others 2024)."
     X = G if G.shape[-2] <= G.shape[-1] else G.mT
     X = X / X.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     A, I = X @ X.mT, torch.eye(X.shape[-2], dtype=X.dtype, device=X.device)
@@ -105,31 +105,42 @@ def orthogonalize(
 
 
 # %% ../nbs/03_train.ipynb #7a602eb0
-def adam_update(params, grads, means, squares, k, lr, betas): # lists of tensors; steps done, with this one; step size; β
+def adam_update(
+    params:list, # of tensors, which are changed
+    grads:list, # their gradients
+    means:list, # averages of the gradients, changed
+    squares:list, # and of their squares, changed
+    steps:int, # with this one
+    lr:float, # η
+    betas:tuple, # β_1, β_2
+):
     "A step of Adam in place, Eq. (27) (Kingma & Ba 2015, algorithm 1)."
     torch._foreach_lerp_(means, grads, 1 - betas[0])
     torch._foreach_mul_(squares, betas[1])
     torch._foreach_addcmul_(squares, grads, grads, 1 - betas[1])
     size = torch._foreach_sqrt(squares)
-    torch._foreach_div_(size, (1 - betas[1] ** k) ** 0.5)
+    torch._foreach_div_(size, (1 - betas[1] ** steps) ** 0.5)
     torch._foreach_add_(size, 1e-8)
-    torch._foreach_addcdiv_(params, means, size, -lr / (1 - betas[0] ** k))
+    torch._foreach_addcdiv_(params, means, size, -lr / (1 - betas[0] ** steps))
 
 # %% ../nbs/03_train.ipynb #11a6d69b
 class Muon(torch.optim.Optimizer):
-    "Orthogonalized momentum for matrices between features, Eq. (26) (Jordan and others 2024; Liu and others 2025); Adam for the rest."
+    "Muon for matrices between features, Eq. (26) (Jordan and others 2024), Adam for the rest."
     def __init__(self,
         net:nn.Module, # the network, not wrapped
         lr:float=4e-3, # size of a step, for both parts
         momentum:float=0.95, # μ of Eq. (25)
         betas:tuple=(0.9, 0.99), # those of Eq. (27)
     ):
+        if torch.get_float32_matmul_precision() != "highest": # Eq. (24)
+            raise ValueError('Muon needs torch.set_float32_matmul_precision("highest")')
         tables = {m.weight for m in net.modules() if isinstance(m, nn.Embedding)}
         matrices, rest = {}, [] # matrices of one shape go through in one batch
         for p in net.parameters():
             features = p.ndim > 1 and min(p.shape[:2]) >= 16 and p not in tables
             (matrices.setdefault(p.shape, []) if features else rest).append(p)
-        groups = [dict(params=ps, muon=True) for ps in matrices.values()] + [dict(params=rest, muon=False)]
+        groups = [dict(params=ps, muon=True) for ps in matrices.values()]
+        groups.append(dict(params=rest, muon=False))
         super().__init__(groups, dict(lr=lr, momentum=momentum, betas=betas, steps=0))
 
     def average(self, params, name): # of what; zeros at first
@@ -145,13 +156,15 @@ class Muon(torch.optim.Optimizer):
             group["steps"] += 1
             grads, means = [p.grad for p in params], self.average(params, "mean")
             if not group["muon"]:
-                adam_update(params, grads, means, self.average(params, "square"), group["steps"], group["lr"], group["betas"])
+                squares = self.average(params, "square")
+                adam_update(params, grads, means, squares, group["steps"], group["lr"], group["betas"])
                 continue
             torch._foreach_lerp_(means, grads, 1 - group["momentum"])
             ahead = torch._foreach_lerp(grads, means, group["momentum"])
             N = torch.stack([a.flatten(1) for a in ahead]) # (matrices, m, n)
             length = group["lr"] * 0.2 * max(N.shape[1:]) ** 0.5
-            for p, u in zip(params, orthogonalize(N)): p.sub_(u.reshape(p.shape), alpha=length)
+            for p, u in zip(params, orthogonalize(N)):
+                p.sub_(u.reshape(p.shape), alpha=length)
 
 
 # %% ../nbs/03_train.ipynb #0fa725c4
