@@ -26,6 +26,7 @@ import torch
 from tqdm import tqdm
 
 from tinydiff.data import Mapped
+from tinydiff.schedule import linear_schedule
 from tinydiff.train import Recipe, draw_batch, train
 
 SIZE, BATCH = 64, 64
@@ -97,7 +98,7 @@ def train_and_draw(x, images, out):
     config = CONFIG | dict(train=CONFIG["train"] | dict(images=images))
     train(config, x, None, out)
     trained = x.read
-    for step in tqdm(range(trained // BATCH, len(x) // BATCH), desc="drawing batches", unit="img", unit_scale=BATCH): draw_batch(x, None, Recipe(**config["train"]), step, 1000, 0, torch.device("cpu"))
+    for step in tqdm(range(trained // BATCH, len(x) // BATCH), desc="drawing batches", unit="img", unit_scale=BATCH): draw_batch(x, None, Recipe(**config["train"]), step, linear_schedule(), 0, torch.device("cpu"))
     return trained
 
 

@@ -53,7 +53,7 @@ def tinydiff(x, batch, cast, fmt=torch.channels_last):
 
     def step():
         n = next(k)
-        train_step(net, opt, sched, draw_batch(x, None, r, n, sched.T, 0, x.device), r, cast)
+        train_step(net, opt, sched, draw_batch(x, None, r, n, sched, 0, x.device), r, cast)
         ema.update(n * batch, batch)
     return net, step
 

@@ -89,7 +89,7 @@ def affordable(config, x, y, device, minutes):
     for step in range(7):
         if step == 2:
             start = clock(device)
-        batch = draw_batch(x, y, r, step, sched.T, net.num_classes, device)
+        batch = draw_batch(x, y, r, step, sched, net.num_classes, device)
         train_step(fast, opt, sched, batch, r, cast)
         ema.update((step + 1) * r.batch, r.batch)
     speed = 5 * r.batch / (clock(device) - start)

@@ -99,8 +99,9 @@ def verify(config): # a whole config
     if r["micro"] < 0 or not 0 <= r["gamma"] < math.inf: raise ValueError(f"train.micro and train.gamma must be 0 (off) or more, got {r['micro']} and {r['gamma']}")
     for k in ("drop", "decay"):
         if not 0 <= r[k] <= 1: raise ValueError(f"train.{k} is a share between 0 and 1, got {r[k]}")
-    for k, known in dict(optimizer=("muon", "adam"), predict=("eps", "x0", "v"), precision=("auto", "bf16", "fp32")).items():
+    for k, known in dict(optimizer=("muon", "adam"), levels=("uniform", "normal"), predict=("eps", "x0", "v"), precision=("auto", "bf16", "fp32")).items():
         if r[k] not in known: raise ValueError(f"train.{k} is one of {', '.join(known)}, not {r[k]!r}")
+    if not (math.isfinite(r["snr_mean"]) and 0 < r["snr_std"] < math.inf): raise ValueError(f"train.snr_mean must be finite and train.snr_std above 0, got {r['snr_mean']} and {r['snr_std']}")
     if not 0 <= r["seed"] < 2**32: raise ValueError(f"train.seed must lie between 0 and {2**32 - 1}, got {r['seed']}")
     if len(config["data"]["classes"]) not in (0, model["num_classes"]): raise ValueError(f"data.classes has {len(config['data']['classes'])} names, but model.num_classes is {model['num_classes']}")
     if not all(s.isprintable() for s in [config["data"]["about"], *config["data"]["classes"]]): raise ValueError("data.about and the names of data.classes must be text that can be printed on one line")
