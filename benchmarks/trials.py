@@ -5,8 +5,8 @@ usage: python benchmarks/trials.py --config configs/cifar10-cpu.yaml --images 12
        python benchmarks/trials.py --config configs/cifar10-cpu.yaml --minutes 20 \\
            --try "model.ch=32" "model.ch=48" --out results/trials/networks.json
 
-A candidate is a string of section.key=value with spaces between them, and may name how t is drawn: draw=laplace or
-draw=normal in the place of uniform, all stratified. With --images every candidate sees as many images; with --minutes
+A candidate is a string of section.key=value with spaces between them, and may name how t is drawn in the place of
+uniform: draw=laplace or draw=normal, or draw=normal:MEAN:STD of the log-SNR, all stratified. With --images every candidate sees as many images; with --minutes
 each gets as many minutes of its process (on a CPU those that it computes, so that what runs beside it takes nothing
 from it; on a GPU those of the clock), and the number of images follows from the speed of a few steps.
 
@@ -61,6 +61,13 @@ def normal(u, mean=2.4, std=2.4):
 
 
 DRAWS = dict(laplace=laplace, normal=normal)
+
+
+def quantiles(draw):
+    "normal, or normal:MEAN:STD, as a function of probabilities."
+    name, *numbers = draw.split(":")
+    names = ("mean", "scale" if name == "laplace" else "std")
+    return partial(DRAWS[name], **dict(zip(names, map(float, numbers), strict=False)))
 
 
 def parse(candidate):
@@ -131,7 +138,7 @@ def run(a, candidate, seed):
     images = a.images or affordable(config, x, y, device, a.minutes)
     config["train"].update(images=images, save=images, log=max(1, images // 10))
     sched = make_schedule(config["schedule"])
-    draw_t = stratified_t if draw == "uniform" else partial(drawn_by_snr, DRAWS[draw], sched)
+    draw_t = stratified_t if draw == "uniform" else partial(drawn_by_snr, quantiles(draw), sched)
     with tempfile.TemporaryDirectory() as out, open(os.devnull, "w") as null:
         with contextlib.redirect_stderr(null), patch("tinydiff.train.stratified_t", draw_t):
             start, wall = clock(device), time.time()
