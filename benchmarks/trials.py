@@ -6,7 +6,8 @@ usage: python benchmarks/trials.py --config configs/cifar10-cpu.yaml --images 12
            --try "model.ch=32" "model.ch=48" --out results/trials/networks.json
 
 A candidate is a string of section.key=value with spaces between them, and may name how t is drawn in the place of
-uniform: draw=laplace or draw=normal, or draw=normal:MEAN:STD of the log-SNR, all stratified. With --images every candidate sees as many images; with --minutes
+uniform: draw=normal, draw=normal:MEAN:STD of the log-SNR (short for train.levels, snr_mean and snr_std) or
+draw=laplace, which no recipe has; all are stratified. With --images every candidate sees as many images; with --minutes
 each gets as many minutes of its process (on a CPU those that it computes, so that what runs beside it takes nothing
 from it; on a GPU those of the clock), and the number of images follows from the speed of a few steps.
 
@@ -19,7 +20,6 @@ Runs go to processes of --threads threads, --jobs at a time. A file that is not 
 import argparse
 import contextlib
 import json
-import math
 import multiprocessing
 import os
 import platform
@@ -38,43 +38,30 @@ from short_runs import held_out
 from tinydiff.cli import Look, dataset, pick_device, read_config, samples, write_json
 from tinydiff.fid import Real, efficientnet_lite0, evaluate
 from tinydiff.train import EMA, Recipe, compiled, draw_batch, layout, load, make_optimizer, make_schedule
-from tinydiff.train import stratified_t, train, train_step, use_bf16
+from tinydiff.train import strata, stratified_t, train, train_step, use_bf16
 from tinydiff.unet import UNet, flops
 
 
-def drawn_by_snr(quantile, sched, B, T, device=None):
-    "B levels whose log-SNR has the distribution of `quantile`, one from each of B slices of equal probability."
-    u = (torch.arange(B) + torch.rand(B).clamp(1e-6, 1 - 1e-6)) / B
+def laplace_t(sched, B, T, device=None):
+    "B levels with log-SNR by Laplace (mean 0, scale 0.5), the density that Hang and others (2024) found best; stratified."
     rising = -sched.snr[1:].log()  # over t
-    t = torch.searchsorted(rising, -quantile(u.double())).clamp(max=T - 1) + 1
-    return t.to(device)
-
-
-def laplace(u, mean=0.0, scale=0.5):
-    "Quantiles of the Laplace density that Hang and others (2024) found best."
-    return mean - scale * (u - 0.5).sign() * (1 - 2 * (u - 0.5).abs()).log()
-
-
-def normal(u, mean=2.4, std=2.4):
-    "Quantiles of EDM's log-normal σ in log-SNR = -2 log σ, where log σ has mean -1.2 and deviation 1.2."
-    return mean + std * math.sqrt(2) * torch.erfinv(2 * u - 1)
-
-
-DRAWS = dict(laplace=laplace, normal=normal)
-
-
-def quantiles(draw):
-    "normal, or normal:MEAN:STD, as a function of probabilities."
-    name, *numbers = draw.split(":")
-    names = ("mean", "scale" if name == "laplace" else "std")
-    return partial(DRAWS[name], **dict(zip(names, map(float, numbers), strict=False)))
+    up_to = torch.distributions.Laplace(0.0, 0.5).cdf(rising)  # the density is even
+    return (torch.searchsorted(up_to, strata(B).double()).clamp(max=T - 1) + 1).to(device)
 
 
 def parse(candidate):
-    "Its sections' keys, and how t is drawn."
-    words = candidate.split()
-    draw = [w.removeprefix("draw=") for w in words if w.startswith("draw=")]
-    return [w for w in words if not w.startswith("draw=")], draw[-1] if draw else "uniform"
+    "Its sections' keys, and whether t is drawn by Laplace."
+    words, laplace = [], False
+    for word in candidate.split():
+        name, *numbers = word.removeprefix("draw=").split(":")
+        if word == "draw=laplace":
+            laplace = True
+        elif word.startswith("draw=normal"):
+            words.append("train.levels=normal")
+            words += [f"train.{k}={v}" for k, v in zip(("snr_mean", "snr_std"), numbers, strict=False)]
+        else:
+            words.append(word)
+    return words, laplace
 
 
 def clock(device):
@@ -132,13 +119,13 @@ def run(a, candidate, seed):
     torch.set_num_threads(a.threads)
     torch.compiler.reset()  # else many networks in one process are too many for torch.compile
     device = pick_device(a.device)
-    sets, draw = parse(candidate)
+    sets, laplace = parse(candidate)
     config = read_config(a.config, a.set + sets + [f"train.seed={seed}"])
     x, y, _ = dataset(config)
     images = a.images or affordable(config, x, y, device, a.minutes)
     config["train"].update(images=images, save=images, log=max(1, images // 10))
     sched = make_schedule(config["schedule"])
-    draw_t = stratified_t if draw == "uniform" else partial(drawn_by_snr, quantiles(draw), sched)
+    draw_t = partial(laplace_t, sched) if laplace else stratified_t
     with tempfile.TemporaryDirectory() as out, open(os.devnull, "w") as null:
         with contextlib.redirect_stderr(null), patch("tinydiff.train.stratified_t", draw_t):
             start, wall = clock(device), time.time()

@@ -84,7 +84,7 @@ def restore(out, config, net, ema, opt, log): # folder; the config of this run; 
     "Fill them from the newest checkpoint; return the number of steps done, and `train.start`."
     ckpt, path = newest(out), out / "last.pt"
     if not {"step", "ema", "opt", "log"} <= set(ckpt): raise ValueError(f"{path} holds weights for sampling, not a run that can be resumed")
-    theirs = ckpt["config"] | dict(train=dict(optimizer="adam") | ckpt["config"]["train"]) # the only one there was, once
+    theirs = ckpt["config"] | dict(train=dict(optimizer="adam") | ckpt["config"]["train"]) # where no other is named
     if name := differs(theirs, config, ("schedule", "model", "train.batch", "train.predict", "train.optimizer", "train.ema", "train.seed")): raise ValueError(f"{path} was trained with another `{name}`: resume with its own config, {out / 'config.yaml'}")
     net.load_state_dict(ckpt["net"]); opt.load_state_dict(ckpt["opt"]); log.resume(ckpt["log"], ckpt["step"] * config["train"]["batch"])
     for half, shadow in ckpt["ema"].items():
@@ -313,7 +313,7 @@ class Budget:
         device, # a torch device
     ):
         self.device, self.seconds, self.end = device, 60 * minutes, time.time() + 60 * minutes
-        self.steps, self.first = 0, None # steps so far; images and time where the measurement begins
+        self.steps, self.first = 0, None # so far; images and time where the measurement begins
 
     def now(self): # the time, with the device's work done
         if self.device.type == "cuda": torch.cuda.synchronize(self.device)
@@ -325,11 +325,12 @@ class Budget:
     ) -> int|None: # whole batches; None while it still measures; the same in all processes
         "How many images fit into the time in all."
         self.steps += 1
-        if self.steps < 3: return None
-        if self.steps == 3: self.first = seen, self.now(); return None
+        if self.steps == 2: self.first = seen, self.now()
+        if self.steps <= 2: return None
         if not everyone(int(time.time() - self.first[1] > min(20, self.seconds / 20))): return None
         now = self.now()
-        speed, left = (seen - self.first[0]) / (now - self.first[1]), self.end - 0.03 * self.seconds - now
+        speed = (seen - self.first[0]) / (now - self.first[1])
+        left = self.end - 0.03 * self.seconds - now
         return everyone(max(seen + batch, (seen + int(speed * left)) // batch * batch))
 
 # %% ../nbs/92_runs.ipynb #cf1ff834
