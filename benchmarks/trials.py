@@ -37,7 +37,16 @@ from short_runs import held_out
 
 from tinydiff.cli import Look, dataset, pick_device, read_config, samples, write_json
 from tinydiff.fid import Real, efficientnet_lite0, evaluate
-from tinydiff.train import EMA, Recipe, compiled, draw_batch, layout, load, make_optimizer, make_schedule
+from tinydiff.train import (
+    EMA,
+    Recipe,
+    compiled,
+    draw_batch,
+    layout,
+    load,
+    make_optimizer,
+    make_schedule,
+)
 from tinydiff.train import strata, stratified_t, train, train_step, use_bf16
 from tinydiff.unet import UNet, flops
 
@@ -58,7 +67,9 @@ def parse(candidate):
             laplace = True
         elif word.startswith("draw=normal"):
             words.append("train.levels=normal")
-            words += [f"train.{k}={v}" for k, v in zip(("snr_mean", "snr_std"), numbers, strict=False)]
+            words += [
+                f"train.{k}={v}" for k, v in zip(("snr_mean", "snr_std"), numbers, strict=False)
+            ]
         else:
             words.append(word)
     return words, laplace
@@ -153,20 +164,28 @@ def table(rows):
     lines = {}
     for row in rows:
         for half, s in row["scores"].items():
-            key = (row["candidate"] or "as it is") + (f", ema {half}" if len(row["scores"]) > 1 else "")
+            key = (row["candidate"] or "as it is") + (
+                f", ema {half}" if len(row["scores"]) > 1 else ""
+            )
             values = (s["distance"], s["held_out"][0], s["class_accuracy"] or 0, row["images"])
             lines.setdefault(key, []).append(values)
     print(f"{'candidate':60} seeds  distance  held-out  class accuracy   images")
     for key, values in sorted(lines.items(), key=lambda kv: sum(v[0] for v in kv[1]) / len(kv[1])):
         distance, loss, accuracy, images = (sum(v) / len(v) for v in zip(*values, strict=True))
-        print(f"{key:60} {len(values):5} {distance:9.1f} {loss:9.4f} {accuracy:15.3f} {images:8,.0f}")
+        print(
+            f"{key:60} {len(values):5} {distance:9.1f} {loss:9.4f} {accuracy:15.3f} {images:8,.0f}"
+        )
 
 
 def arguments():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("--config", required=True)
     p.add_argument("--data", help="folder of the data, instead of data.dir")
-    p.add_argument("--set", nargs="*", default=[], metavar="section.key=value", help="for all candidates")
+    p.add_argument(
+        "--set", nargs="*", default=[], metavar="section.key=value", help="for all candidates"
+    )
     p.add_argument("--try", nargs="+", default=[""], dest="candidates", metavar="CANDIDATE")
     budget = p.add_mutually_exclusive_group(required=True)
     budget.add_argument("--images", type=int, help="of each run")
@@ -186,7 +205,9 @@ def main():
     a = arguments()
     a.set += [f"data.dir={a.data}"] * bool(a.data)
     out, device = Path(a.out), pick_device(a.device)
-    settings = dict(budget=dict(images=a.images, minutes=a.minutes), n=a.n, sampler="ddim", steps=a.steps, w=1.0)
+    settings = dict(
+        budget=dict(images=a.images, minutes=a.minutes), n=a.n, sampler="ddim", steps=a.steps, w=1.0
+    )
     settings.update(config=Path(a.config).name, set=[s for s in a.set if not s.startswith("data.")])
     settings.update(threads=a.threads, every_ema=a.every_ema)
     rows = []
@@ -205,7 +226,9 @@ def main():
         features="FD-EffNetLite0",
         **settings,
     )
-    base = read_config(a.config, a.set)  # so that the file stands for itself, whatever becomes of the config
+    base = read_config(
+        a.config, a.set
+    )  # so that the file stands for itself, whatever becomes of the config
     base["data"].pop("dir")
     for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(k, str(a.threads))

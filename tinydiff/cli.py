@@ -22,10 +22,23 @@ from safetensors.torch import save_file
 from tqdm import tqdm
 from .data import folder, grid, images, to_uint8
 from .ddim import ddim
-from .ddpm import bits_per_dim, ddpm, sample
+from .ddpm import bits_per_dim, ddpm
+from .forward import sample
 from .fid import Real, Tally, efficientnet_lite0, evaluate, inception, nearest, published
 from .guidance import cfg
-from .runs import UNKNOWN, begin, everyone, faults, from_hub, in_turn, processes, ranks, stop_signal, together, unfit
+from tinydiff.runs import (
+    UNKNOWN,
+    begin,
+    everyone,
+    faults,
+    from_hub,
+    in_turn,
+    processes,
+    ranks,
+    stop_signal,
+    together,
+    unfit,
+)
 from .schedule import schedules
 from .train import Recipe, load, make_schedule, train, use_bf16
 from .unet import UNet, outline
@@ -34,94 +47,175 @@ from .unet import UNet, outline
 @dataclasses.dataclass
 class Look:
     "How to draw the sample grid: the section `sample` of a config."
-    sampler:str = "ddim" # ddim or ddpm
-    steps:int = 50 # sampling steps, at most T
-    eta:float = 0.0 # noise of ddim, 0..1
-    spacing:str = "quadratic" # steps of ddim: quadratic, uniform or leading
-    variance:str = "large" # of ddpm: large or small
-    w:float = 3.0 # guidance scale, ignored without classes
-    grid:int = 8 # images per side
 
-LOOKS = dict(sampler=["ddim", "ddpm"], spacing=["quadratic", "uniform", "leading"], variance=["large", "small"])
+    sampler: str = "ddim"  # ddim or ddpm
+    steps: int = 50  # sampling steps, at most T
+    eta: float = 0.0  # noise of ddim, 0..1
+    spacing: str = "quadratic"  # steps of ddim: quadratic, uniform or leading
+    variance: str = "large"  # of ddpm: large or small
+    w: float = 3.0  # guidance scale, ignored without classes
+    grid: int = 8  # images per side
+
+
+LOOKS = dict(
+    sampler=["ddim", "ddpm"],
+    spacing=["quadratic", "uniform", "leading"],
+    variance=["large", "small"],
+)
 
 # %% ../nbs/91_cli.ipynb #6e728c4f
-def defaults(f): # a function
+def defaults(f):  # a function
     "The keyword arguments of `f` that have a default, with it."
-    return {k: list(p.default) if isinstance(p.default, tuple) else p.default for k, p in inspect.signature(f).parameters.items() if p.default is not p.empty}
+    return {
+        k: list(p.default) if isinstance(p.default, tuple) else p.default
+        for k, p in inspect.signature(f).parameters.items()
+        if p.default is not p.empty
+    }
 
 # %% ../nbs/91_cli.ipynb #df9d8777
-def sections(schedule="linear"): # name of the schedule
+def sections(schedule="linear"):  # name of the schedule
     "Every key of a config with its default: the arguments of the functions that use them."
-    if schedule not in list(schedules): raise ValueError(f"schedule.name is one of {', '.join(schedules)}, not {reprlib.repr(schedule)}")
-    return dict(data=dict(name="cifar10", dir="data", about="", classes=[], crop=0, skip=False, tidy=False, holdout=0), schedule=dict(name=schedule, **defaults(schedules[schedule])),
-                model=defaults(UNet), train=dataclasses.asdict(Recipe()), sample=dataclasses.asdict(Look()))
+    if schedule not in list(schedules):
+        raise ValueError(
+            f"schedule.name is one of {', '.join(schedules)}, not {reprlib.repr(schedule)}"
+        )
+    return dict(
+        data=dict(
+            name="cifar10",
+            dir="data",
+            about="",
+            classes=[],
+            crop=0,
+            skip=False,
+            tidy=False,
+            holdout=0,
+        ),
+        schedule=dict(name=schedule, **defaults(schedules[schedule])),
+        model=defaults(UNet),
+        train=dataclasses.asdict(Recipe()),
+        sample=dataclasses.asdict(Look()),
+    )
 
 # %% ../nbs/91_cli.ipynb #5adfd4dc
-def unknown(what, name, known): # "key train.lrr", "lrr", the known names
+def unknown(what, name, known):  # "key train.lrr", "lrr", the known names
     near = difflib.get_close_matches(str(name), known, 1)
-    return f"the config has an unknown {what}" + (f": did you mean {near[0]}?" if near else f": known are {', '.join(known)}")
+    return f"the config has an unknown {what}" + (
+        f": did you mean {near[0]}?" if near else f": known are {', '.join(known)}"
+    )
 
 # %% ../nbs/91_cli.ipynb #9ec47d01
 def checked(
-    key:str, # "section.key", for the message
-    value, # what the config says
-    default, # a value of the right type
-): # the value, in the type of the default
+    key: str,  # "section.key", for the message
+    value,  # what the config says
+    default,  # a value of the right type
+):  # the value, in the type of the default
     "Refuse a value of the wrong type; a whole number may stand for a float."
     if type(default) is float and type(value) in (int, str):
-        try: value = float(value) # YAML reads 1e-3 as text
-        except (ValueError, OverflowError): pass
-    ok = type(value) is type(default) and (type(default) is not list or all(type(v) is (str if key == "data.classes" else int) for v in value))
+        try:
+            value = float(value)  # YAML reads 1e-3 as text
+        except (ValueError, OverflowError):
+            pass
+    ok = type(value) is type(default) and (
+        type(default) is not list
+        or all(type(v) is (str if key == "data.classes" else int) for v in value)
+    )
     if not ok:
-        raise ValueError(f"{key} must be of type {type(default).__name__}, for example {default!r}, but the config says {reprlib.repr(value)}")
+        raise ValueError(
+            f"{key} must be of type {type(default).__name__}, for example {default!r}, but the config says {reprlib.repr(value)}"
+        )
     return value
 
 # %% ../nbs/91_cli.ipynb #e6753f24
-def check_look(look, T): # how to sample; steps of the schedule
+def check_look(look, T):  # how to sample; steps of the schedule
     "Refuse a sampler, a number of steps or a grid that cannot be."
     for key, known in LOOKS.items():
-        if getattr(look, key) not in known: raise ValueError(f"the {key} is {' or '.join(known)}, not {getattr(look, key)!r}")
-    if not 1 <= look.steps <= T: raise ValueError(f"the number of sampling steps must be between 1 and {T}, the steps of the schedule, got {look.steps}")
-    if not 0 <= look.eta <= 1: raise ValueError(f"eta must lie between 0 and 1, got {look.eta}")
-    if not 1 <= look.grid <= 100: raise ValueError(f"grid is the number of images per side, from 1 to 100, got {look.grid}")
-    if not math.isfinite(look.w): raise ValueError(f"the guidance scale w must be a finite number, got {look.w}")
+        if getattr(look, key) not in known:
+            raise ValueError(f"the {key} is {' or '.join(known)}, not {getattr(look, key)!r}")
+    if not 1 <= look.steps <= T:
+        raise ValueError(
+            f"the number of sampling steps must be between 1 and {T}, the steps of the schedule, got {look.steps}"
+        )
+    if not 0 <= look.eta <= 1:
+        raise ValueError(f"eta must lie between 0 and 1, got {look.eta}")
+    if not 1 <= look.grid <= 100:
+        raise ValueError(f"grid is the number of images per side, from 1 to 100, got {look.grid}")
+    if not math.isfinite(look.w):
+        raise ValueError(f"the guidance scale w must be a finite number, got {look.w}")
 
 # %% ../nbs/91_cli.ipynb #9f59c442
-def verify(config): # a whole config
+def verify(config):  # a whole config
     "Refuse values that no run could use, before any work starts."
     r, look, model = config["train"], config["sample"], config["model"]
-    if not r["ema"]: raise ValueError("train.ema needs at least one half-life in images, for example [500000]")
+    if not r["ema"]:
+        raise ValueError("train.ema needs at least one half-life in images, for example [500000]")
     for k in ("images", "batch", "log", "save", "ema"):
-        if (min(r[k]) if k == "ema" else r[k]) < 1: raise ValueError(f"train.{k} must be at least 1, got {r[k]}")
-    if not 0 <= r["start"] < r["images"]: raise ValueError(f"train.start must lie between 0 and train.images, {r['images']}, got {r['start']}")
-    if r["images"] < r["batch"]: raise ValueError(f"train.images {r['images']} is less than one batch of {r['batch']}")
-    if not (0 < r["lr"] < math.inf and r["clip"] > 0): raise ValueError(f"train.lr and train.clip must be above 0, and lr finite, got {r['lr']} and {r['clip']}")
-    if r["micro"] < 0 or not 0 <= r["gamma"] < math.inf: raise ValueError(f"train.micro and train.gamma must be 0 (off) or more, got {r['micro']} and {r['gamma']}")
+        if (min(r[k]) if k == "ema" else r[k]) < 1:
+            raise ValueError(f"train.{k} must be at least 1, got {r[k]}")
+    if not 0 <= r["start"] < r["images"]:
+        raise ValueError(
+            f"train.start must lie between 0 and train.images, {r['images']}, got {r['start']}"
+        )
+    if r["images"] < r["batch"]:
+        raise ValueError(f"train.images {r['images']} is less than one batch of {r['batch']}")
+    if not (0 < r["lr"] < math.inf and r["clip"] > 0):
+        raise ValueError(
+            f"train.lr and train.clip must be above 0, and lr finite, got {r['lr']} and {r['clip']}"
+        )
+    if r["micro"] < 0 or not 0 <= r["gamma"] < math.inf:
+        raise ValueError(
+            f"train.micro and train.gamma must be 0 (off) or more, got {r['micro']} and {r['gamma']}"
+        )
     for k in ("drop", "decay"):
-        if not 0 <= r[k] <= 1: raise ValueError(f"train.{k} is a share between 0 and 1, got {r[k]}")
-    for k, known in dict(optimizer=("muon", "adam"), levels=("uniform", "normal"), predict=("eps", "x0", "v"), precision=("auto", "bf16", "fp32")).items():
-        if r[k] not in known: raise ValueError(f"train.{k} is one of {', '.join(known)}, not {r[k]!r}")
-    if not (math.isfinite(r["snr_mean"]) and 0 < r["snr_std"] < math.inf): raise ValueError(f"train.snr_mean must be finite and train.snr_std above 0, got {r['snr_mean']} and {r['snr_std']}")
-    if not 0 <= r["seed"] < 2**32: raise ValueError(f"train.seed must lie between 0 and {2**32 - 1}, got {r['seed']}")
-    if len(config["data"]["classes"]) not in (0, model["num_classes"]): raise ValueError(f"data.classes has {len(config['data']['classes'])} names, but model.num_classes is {model['num_classes']}")
-    if not all(s.isprintable() for s in [config["data"]["about"], *config["data"]["classes"]]): raise ValueError("data.about and the names of data.classes must be text that can be printed on one line")
-    if model["channels"] not in (1, 3): raise ValueError(f"model.channels is 1 (grey) or 3 (colour), not {model['channels']}")
+        if not 0 <= r[k] <= 1:
+            raise ValueError(f"train.{k} is a share between 0 and 1, got {r[k]}")
+    for k, known in dict(
+        optimizer=("muon", "adam"),
+        levels=("uniform", "normal"),
+        predict=("eps", "x0", "v"),
+        precision=("auto", "bf16", "fp32"),
+    ).items():
+        if r[k] not in known:
+            raise ValueError(f"train.{k} is one of {', '.join(known)}, not {r[k]!r}")
+    if not (math.isfinite(r["snr_mean"]) and 0 < r["snr_std"] < math.inf):
+        raise ValueError(
+            f"train.snr_mean must be finite and train.snr_std above 0, got {r['snr_mean']} and {r['snr_std']}"
+        )
+    if not 0 <= r["seed"] < 2**32:
+        raise ValueError(f"train.seed must lie between 0 and {2**32 - 1}, got {r['seed']}")
+    if len(config["data"]["classes"]) not in (0, model["num_classes"]):
+        raise ValueError(
+            f"data.classes has {len(config['data']['classes'])} names, but model.num_classes is {model['num_classes']}"
+        )
+    if not all(s.isprintable() for s in [config["data"]["about"], *config["data"]["classes"]]):
+        raise ValueError(
+            "data.about and the names of data.classes must be text that can be printed on one line"
+        )
+    if model["channels"] not in (1, 3):
+        raise ValueError(f"model.channels is 1 (grey) or 3 (colour), not {model['channels']}")
     check_look(Look(**look), make_schedule(config["schedule"]).T)
     outline(model)
 
 # %% ../nbs/91_cli.ipynb #1570e1fe
 def fill(
-    config:dict, # sections as read from YAML, possibly partial
-) -> dict: # every section, whole
+    config: dict,  # sections as read from YAML, possibly partial
+) -> dict:  # every section, whole
     "Check a config and fill in its defaults; unknown sections and keys are refused."
-    if not isinstance(config, dict): raise ValueError("a config is a YAML mapping with the sections data, schedule, model, train, sample")
+    if not isinstance(config, dict):
+        raise ValueError(
+            "a config is a YAML mapping with the sections data, schedule, model, train, sample"
+        )
     for k, v in config.items():
-        if not isinstance(v, dict) and k in sections(): raise ValueError(f"the section {k} of the config must hold `key: value` lines, but it is {reprlib.repr(v)}")
+        if not isinstance(v, dict) and k in sections():
+            raise ValueError(
+                f"the section {k} of the config must hold `key: value` lines, but it is {reprlib.repr(v)}"
+            )
     whole = sections((config.get("schedule") or {}).get("name", "linear"))
     for name, section in config.items():
-        if name not in whole: raise ValueError(unknown(f"section {name}", name, whole))
+        if name not in whole:
+            raise ValueError(unknown(f"section {name}", name, whole))
         for key, value in section.items():
-            if key not in whole[name]: raise ValueError(unknown(f"key {name}.{key}", key, whole[name]))
+            if key not in whole[name]:
+                raise ValueError(unknown(f"key {name}.{key}", key, whole[name]))
             whole[name][key] = checked(f"{name}.{key}", value, whole[name][key])
     verify(whole)
     return whole
@@ -129,444 +223,899 @@ def fill(
 # %% ../nbs/91_cli.ipynb #4f0eed1f
 class Plain(yaml.SafeLoader):
     "YAML without merge keys, which can multiply a few lines without end."
-    def flatten_mapping(self, node): pass
+
+    def flatten_mapping(self, node):
+        pass
+
 
 def read_config(
-    path, # a YAML file
-    sets=(), # "section.key=value" strings that override it
-) -> dict: # the whole config
+    path,  # a YAML file
+    sets=(),  # "section.key=value" strings that override it
+) -> dict:  # the whole config
     "Read a config, override it, check it, fill in its defaults."
-    try: config = yaml.load(Path(path).read_text(), Plain) or {}
-    except FileNotFoundError: raise FileNotFoundError(f"there is no config {path}; those that come with the project are in configs/") from None
-    except OSError as e: raise OSError(f"the config {path} cannot be read ({e.strerror}): name a YAML file") from None
-    except Exception as e: raise ValueError(f"{path} is not valid YAML: {' '.join(str(e).split())}") from None # a tag may raise anything
+    try:
+        config = yaml.load(Path(path).read_text(), Plain) or {}
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"there is no config {path}; those that come with the project are in configs/"
+        ) from None
+    except OSError as e:
+        raise OSError(
+            f"the config {path} cannot be read ({e.strerror}): name a YAML file"
+        ) from None
+    except Exception as e:
+        raise ValueError(
+            f"{path} is not valid YAML: {' '.join(str(e).split())}"
+        ) from None  # a tag may raise anything
     for s in sets:
         key, eq, value = s.partition("=")
         section, dot, name = key.partition(".")
-        if not (eq and dot): raise ValueError(f"--set wants section.key=value, for example train.lr=0.001, got {s!r}")
-        try: value = yaml.load(value, Plain)
-        except Exception: raise ValueError(f"--set {s}: the value is not valid YAML") from None
-        if isinstance(config, dict) and isinstance(config.setdefault(section, {}), dict): config[section][name] = value
+        if not (eq and dot):
+            raise ValueError(
+                f"--set wants section.key=value, for example train.lr=0.001, got {s!r}"
+            )
+        try:
+            value = yaml.load(value, Plain)
+        except Exception:
+            raise ValueError(f"--set {s}: the value is not valid YAML") from None
+        if isinstance(config, dict) and isinstance(config.setdefault(section, {}), dict):
+            config[section][name] = value
     return fill(config)
 
 # %% ../nbs/91_cli.ipynb #d78cf3de
 def dataset(
-    config:dict, # its sections data and model are read
-    train:bool=True, # the training set, or the images that are kept out of it
-) -> tuple: # images uint8, labels or None, class names
+    config: dict,  # its sections data and model are read
+    train: bool = True,  # the training set, or the images that are kept out of it
+) -> tuple:  # images uint8, labels or None, class names
     "The images that a config describes."
-    return images(image_size=config["model"]["image_size"], channels=config["model"]["channels"], train=train, **{k: v for k, v in config["data"].items() if k not in ("about", "classes")})
+    return images(
+        image_size=config["model"]["image_size"],
+        channels=config["model"]["channels"],
+        train=train,
+        **{k: v for k, v in config["data"].items() if k not in ("about", "classes")},
+    )
 
 # %% ../nbs/91_cli.ipynb #8bef7cd8
-def opened(ckpt, device): # as for `load`
+def opened(ckpt, device):  # as for `load`
     "The same as `load`, but with a config that is whole and checked, for it may come from anywhere."
     model, sched, config = load(ckpt, device)
-    try: return model, sched, fill(config)
-    except ValueError as e: raise unfit(ckpt, e) from None
+    try:
+        return model, sched, fill(config)
+    except ValueError as e:
+        raise unfit(ckpt, e) from None
 
 # %% ../nbs/91_cli.ipynb #c03fee4f
-SIGN, FORCE = "tinydiff", dict(action="store_true", help="replace files that these programs did not make")
+SIGN, FORCE = (
+    "tinydiff",
+    dict(action="store_true", help="replace files that these programs did not make"),
+)
+
 
 @contextlib.contextmanager
-def instead(path): # of a file: one beside it, to be written, that then takes its place
+def instead(path):  # of a file: one beside it, to be written, that then takes its place
     tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try: yield tmp; os.replace(tmp, path)
-    finally: tmp.unlink(missing_ok=True)
+    try:
+        yield tmp
+        os.replace(tmp, path)
+    finally:
+        tmp.unlink(missing_ok=True)
 
-def write_image(im, path, **options): # an image of Pillow; a .png or .gif file; as for `Image.save`
+
+def write_image(
+    im, path, **options
+):  # an image of Pillow; a .png or .gif file; as for `Image.save`
     path, sign = Path(path), PngInfo()
     sign.add_text("Software", SIGN)
-    with instead(path) as tmp: im.save(tmp, path.suffix[1:], pnginfo=sign, comment=SIGN.encode(), **options)
+    with instead(path) as tmp:
+        im.save(tmp, path.suffix[1:], pnginfo=sign, comment=SIGN.encode(), **options)
 
-def ours(path): # a file
+
+def ours(path):  # a file
     "Whether one of these programs wrote it."
     try:
-        if path.suffix == ".json": return "checkpoint_sha256" in json.loads(path.read_text())
-        with Image.open(path) as im: return SIGN in (im.info.get("Software"), im.info.get("comment", b"").decode())
-    except Exception: return False
+        if path.suffix == ".json":
+            return "checkpoint_sha256" in json.loads(path.read_text())
+        with Image.open(path) as im:
+            return SIGN in (im.info.get("Software"), im.info.get("comment", b"").decode())
+    except Exception:
+        return False
 
-def claim(paths, force=False): # files to be written, or None
+
+def claim(paths, force=False):  # files to be written, or None
     "Before the work starts: refuse to replace a file of somebody else, or to write where it is impossible."
     for path in map(Path, filter(None, paths)):
-        if path.is_dir() or path.exists() and not (force or ours(path)): raise FileExistsError(f"{path} exists and is not from this program: choose another name" + ("" if path.is_dir() else ", or add --force to replace it"))
+        if path.is_dir() or path.exists() and not (force or ours(path)):
+            raise FileExistsError(
+                f"{path} exists and is not from this program: choose another name"
+                + ("" if path.is_dir() else ", or add --force to replace it")
+            )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=path.parent): pass
-        except OSError as e: raise OSError(f"{path} cannot be written ({e.strerror}): choose another place") from None
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
+        except OSError as e:
+            raise OSError(
+                f"{path} cannot be written ({e.strerror}): choose another place"
+            ) from None
 
 # %% ../nbs/91_cli.ipynb #1a383b20
-def pick_device(name): # "auto", "cpu" or "cuda"
-    if name == "cuda" and not torch.cuda.is_available(): raise ValueError("--device cuda: no CUDA device is available here; use --device cpu or auto")
+def pick_device(name):  # "auto", "cpu" or "cuda"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            "--device cuda: no CUDA device is available here; use --device cpu or auto"
+        )
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 # %% ../nbs/91_cli.ipynb #67cc87a4
-def seed(text): # a whole number, as text
+def seed(text):  # a whole number, as text
     "A seed from the command line."
-    if not text.isdecimal() or int(text) >= 2**32: raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 to {2**32 - 1}, not {text!r}")
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(
+            f"a seed is a whole number from 0 to {2**32 - 1}, not {text!r}"
+        )
     return int(text)
 
 # %% ../nbs/91_cli.ipynb #95fcd479
 class Help(argparse.ArgumentDefaultsHelpFormatter):
     "Help that tells a default where there is one to tell, in few lines."
-    def __init__(self, prog): super().__init__(prog, max_help_position=30)
-    def _get_help_string(self, action): return action.help if not action.default or "default" in action.help else super()._get_help_string(action)
+
+    def __init__(self, prog):
+        super().__init__(prog, max_help_position=30)
+
+    def _get_help_string(self, action):
+        return (
+            action.help
+            if not action.default or "default" in action.help
+            else super()._get_help_string(action)
+        )
+
 
 def parser(
-    about, # one line
-    example, # arguments to show
+    about,  # one line
+    example,  # arguments to show
 ) -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(usage="%(prog)s [options]", description=about, formatter_class=Help, epilog=f"example: %(prog)s {example}")
-    p.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute")
+    p = argparse.ArgumentParser(
+        usage="%(prog)s [options]",
+        description=about,
+        formatter_class=Help,
+        epilog=f"example: %(prog)s {example}",
+    )
+    p.add_argument(
+        "--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute"
+    )
     p.add_argument("--seed", type=seed, help="of all random numbers")
     return p
 
 # %% ../nbs/91_cli.ipynb #42e0d997
-def add_look(p): # a parser
+def add_look(p):  # a parser
     "The arguments that say how to sample."
-    p.add_argument("--w", type=float, help="guidance scale: 0 unconditional, 1 conditional, more is guided")
-    for key, known in LOOKS.items(): p.add_argument(f"--{key}", choices=known, help={"sampler": "deterministic in few steps, or ancestral", "spacing": "of the steps of ddim", "variance": "of ddpm"}[key])
+    p.add_argument(
+        "--w", type=float, help="guidance scale: 0 unconditional, 1 conditional, more is guided"
+    )
+    for key, known in LOOKS.items():
+        p.add_argument(
+            f"--{key}",
+            choices=known,
+            help={
+                "sampler": "deterministic in few steps, or ancestral",
+                "spacing": "of the steps of ddim",
+                "variance": "of ddpm",
+            }[key],
+        )
     p.add_argument("--steps", type=int, help="sampling steps (ddpm: all of them by default)")
     p.add_argument("--eta", type=float, help="noise of ddim, 0 to 1")
-    p.add_argument("--precision", choices=["auto", "bf16", "fp32"], help="of the network (default: auto, bf16 where there are units for it; with --bits, fp32)")
+    p.add_argument(
+        "--precision",
+        choices=["auto", "bf16", "fp32"],
+        help="of the network (default: auto, bf16 where there are units for it; with --bits, fp32)",
+    )
 
-def autocast(model, precision): # as returned by `load`; "auto", "bf16" or "fp32"
+
+def autocast(model, precision):  # as returned by `load`; "auto", "bf16" or "fp32"
     "The denoiser, its network in bfloat16 if that is asked for; what it returns is float32."
     device = next(model.parameters()).device
-    if not use_bf16(precision, device): return model
+    if not use_bf16(precision, device):
+        return model
+
     def cast(x, t, c=None):
-        with torch.autocast(device.type, torch.bfloat16): return model(x, t, c).float()
+        with torch.autocast(device.type, torch.bfloat16):
+            return model(x, t, c).float()
+
     cast.parameters = model.parameters
     return cast
 
+
 def asked(
-    a, # parsed arguments
-    look:Look, # what holds where they are silent
-    config:dict, # the checkpoint's config
-    T:int, # steps of its schedule
+    a,  # parsed arguments
+    look: Look,  # what holds where they are silent
+    config: dict,  # the checkpoint's config
+    T: int,  # steps of its schedule
 ) -> Look:
     "How to sample, as the user wants it."
-    if a.w is not None and not config["model"]["num_classes"]: raise ValueError("--w: this model was trained without classes, so there is nothing to guide; leave it out")
-    given = {f.name: v for f in dataclasses.fields(Look) if (v := getattr(a, f.name, None)) is not None}
-    if a.sampler == "ddpm" and a.steps is None: given["steps"] = T
+    if a.w is not None and not config["model"]["num_classes"]:
+        raise ValueError(
+            "--w: this model was trained without classes, so there is nothing to guide; leave it out"
+        )
+    given = {
+        f.name: v for f in dataclasses.fields(Look) if (v := getattr(a, f.name, None)) is not None
+    }
+    if a.sampler == "ddpm" and a.steps is None:
+        given["steps"] = T
     look = dataclasses.replace(look, **given)
     check_look(look, T)
     return look
 
 # %% ../nbs/91_cli.ipynb #5fdb6fa4
-def guard(main): # a function of a list of arguments
+def guard(main):  # a function of a list of arguments
     "Turn a user's mistake into one sentence and exit code 2."
+
     @functools.wraps(main)
     def program(argv=None):
-        try: return sys.exit(main(argv))
+        try:
+            return sys.exit(main(argv))
         except (ValueError, OSError, FloatingPointError, MemoryError, RuntimeError) as e:
-            full = isinstance(e, torch.cuda.OutOfMemoryError) or "allocate memory" in str(e) or isinstance(e, MemoryError) and not e.args
-            if isinstance(e, RuntimeError) and not full: raise
+            full = (
+                isinstance(e, torch.cuda.OutOfMemoryError)
+                or "allocate memory" in str(e)
+                or isinstance(e, MemoryError)
+                and not e.args
+            )
+            if isinstance(e, RuntimeError) and not full:
+                raise
             said = "no memory left: ask for fewer or smaller images" if full else str(e)
-            if isinstance(e, OSError) and e.errno: said = f"{e.filename or 'a file'} cannot be read or written ({e.strerror}): check the name, the rights and the space left"
-            if os.environ.get("RANK", "0") == "0" or isinstance(e, ConnectionError): print("error: " + "".join(s if s.isprintable() else " " for s in said), file=sys.stderr) # once, not by each process
+            if isinstance(e, OSError) and e.errno:
+                said = f"{e.filename or 'a file'} cannot be read or written ({e.strerror}): check the name, the rights and the space left"
+            if os.environ.get("RANK", "0") == "0" or isinstance(e, ConnectionError):
+                print(
+                    "error: " + "".join(s if s.isprintable() else " " for s in said),
+                    file=sys.stderr,
+                )  # once, not by each process
             sys.exit(2)
-        except KeyboardInterrupt: sys.exit(130)
+        except KeyboardInterrupt:
+            sys.exit(130)
+
     return program
 
 # %% ../nbs/91_cli.ipynb #a56b8c85
 def pick_labels(
-    labels, # class names or indices, as text; empty for all classes
-    config:dict, # the checkpoint's config
-) -> list: # class indices
+    labels,  # class names or indices, as text; empty for all classes
+    config: dict,  # the checkpoint's config
+) -> list:  # class indices
     "The classes that the user asked for."
     K, names = config["model"]["num_classes"], config["data"]["classes"]
     if not K:
-        if labels: raise ValueError("this model is unconditional: it knows no labels, so leave out --label")
+        if labels:
+            raise ValueError(
+                "this model is unconditional: it knows no labels, so leave out --label"
+            )
         return []
     known = ", ".join(f"{i} {n}" for i, n in enumerate(names)) or f"0 to {K - 1}"
+
     def index(s):
-        if s in names: return names.index(s)
-        if s.isdecimal() and len(s) < 10 and int(s) < K: return int(s)
+        if s in names:
+            return names.index(s)
+        if s.isdecimal() and len(s) < 10 and int(s) < K:
+            return int(s)
         raise ValueError(f"--label {s}: the model has no such class; it knows {known}")
+
     return [index(s) for s in labels] or list(range(K))
 
 # %% ../nbs/91_cli.ipynb #ff1cb26c
-def chain(model, sched, config, look:Look, xT, c, noise): # as returned by `load`; noise, labels or None; generator(s)
+def chain(
+    model, sched, config, look: Look, xT, c, noise
+):  # as returned by `load`; noise, labels or None; generator(s)
     "The states of the sampler that `look` asks for."
-    if K := config["model"]["num_classes"]: model = cfg(model, look.w, K)
-    if look.sampler == "ddpm": return ddpm(model, sched, xT, c, look.steps, look.variance, generator=noise)
+    if K := config["model"]["num_classes"]:
+        model = cfg(model, look.w)
+    if look.sampler == "ddpm":
+        return ddpm(model, sched, xT, c, look.steps, look.variance, generator=noise)
     return ddim(model, sched, xT, c, look.steps, look.eta, look.spacing, generator=noise)
 
 # %% ../nbs/91_cli.ipynb #dda247a2
 def draw(
-    model, # a denoiser with `.net`, as returned by `load`
-    sched, # its schedule
-    config:dict, # its config
-    look:Look, # sampler, steps, eta, w, grid
-    labels=(), # classes of the rows, in turn; all of them by default
-    seed:int=0, # of the noise
-    film:list|None=None, # filled with (n, C, H, W) uint8 states, one per step
-    progress:bool=True,
-) -> torch.Tensor: # (grid*grid, C, H, W) float in [-1, 1]
+    model,  # a denoiser with `.net`, as returned by `load`
+    sched,  # its schedule
+    config: dict,  # its config
+    look: Look,  # sampler, steps, eta, w, grid
+    labels=(),  # classes of the rows, in turn; all of them by default
+    seed: int = 0,  # of the noise
+    film: list | None = None,  # filled with (n, C, H, W) uint8 states, one per step
+    progress: bool = True,
+) -> torch.Tensor:  # (grid*grid, C, H, W) float in [-1, 1]
     "A grid of samples, one class per row."
-    m, n, device = config["model"], look.grid ** 2, next(model.parameters()).device
+    m, n, device = config["model"], look.grid**2, next(model.parameters()).device
     check_look(look, sched.T)
     rows = labels or list(range(m["num_classes"]))
-    c = torch.tensor([rows[i // look.grid % len(rows)] for i in range(n)], device=device) if rows else None
+    c = (
+        torch.tensor([rows[i // look.grid % len(rows)] for i in range(n)], device=device)
+        if rows
+        else None
+    )
     g = torch.Generator().manual_seed(seed)
     xT = torch.randn(n, m["channels"], m["image_size"], m["image_size"], generator=g).to(device)
     states = chain(model, sched, config, look, xT, c, torch.Generator(device).manual_seed(seed + 1))
+
     def kept():
-        for st in states: film.append(to_uint8(st.x)); yield st
+        for st in states:
+            film.append(to_uint8(st.x))
+            yield st
+
     return sample(states if film is None else kept(), progress)
 
 # %% ../nbs/91_cli.ipynb #79dbacfd
 @guard
-def train_main(argv=None): # list of arguments; those of the command line by default
+def train_main(argv=None):  # list of arguments; those of the command line by default
     "Train a model; its checkpoints, log and samples go to out/<name of the config>/."
-    p = parser(train_main.__doc__, "--config configs/tiny.yaml --images 10000 --set train.lr=1e-3 sample.w=2")
+    p = parser(
+        train_main.__doc__,
+        "--config configs/tiny.yaml --images 10000 --set train.lr=1e-3 sample.w=2",
+    )
     p.add_argument("--config", required=True, help="YAML file, for example configs/cifar10.yaml")
     p.add_argument("--data", help="folder of the data, instead of data.dir")
     p.add_argument("--out", help="folder of the run (default: out/<name of the config>)")
     p.add_argument("--images", type=int, help="images to see in all, instead of train.images")
-    p.add_argument("--minutes", type=float, help="as many images as fit into so many minutes, at the speed of the first steps")
-    p.add_argument("--set", nargs="*", action="extend", default=[], metavar="section.key=value", help="override the config")
+    p.add_argument(
+        "--minutes",
+        type=float,
+        help="as many images as fit into so many minutes, at the speed of the first steps",
+    )
+    p.add_argument(
+        "--set",
+        nargs="*",
+        action="extend",
+        default=[],
+        metavar="section.key=value",
+        help="override the config",
+    )
     p.add_argument("--resume", action="store_true", help="continue the run in --out")
-    p.add_argument("--init", metavar="CKPT", help="begin with the weights of a checkpoint (file, folder or hub id), and count on from its images")
+    p.add_argument(
+        "--init",
+        metavar="CKPT",
+        help="begin with the weights of a checkpoint (file, folder or hub id), and count on from its images",
+    )
     a = p.parse_args(argv)
-    if a.minutes is not None and (a.images is not None or not 0 < a.minutes < math.inf): raise ValueError("--minutes takes a number above 0, and stands in the place of --images")
-    over = [f"{k}={yaml.safe_dump(v)}" for k, v in {"data.dir": a.data, "train.images": UNKNOWN if a.minutes else a.images, "train.seed": a.seed}.items() if v is not None]
-    config, out = read_config(a.config, a.set + over), Path(a.out or Path("out") / Path(a.config).stem)
+    if a.minutes is not None and (a.images is not None or not 0 < a.minutes < math.inf):
+        raise ValueError("--minutes takes a number above 0, and stands in the place of --images")
+    over = [
+        f"{k}={yaml.safe_dump(v)}"
+        for k, v in {
+            "data.dir": a.data,
+            "train.images": UNKNOWN if a.minutes else a.images,
+            "train.seed": a.seed,
+        }.items()
+        if v is not None
+    ]
+    config, out = (
+        read_config(a.config, a.set + over),
+        Path(a.out or Path("out") / Path(a.config).stem),
+    )
     begun = any((out / name).exists() for name in ("last.pt", "prev.pt"))
-    resume = a.resume or begun and int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0 # torchrun brings a lost run back
-    if resume and not begun: raise ValueError(f"--resume: there is no run in {out}; leave it out to start one")
-    if begun and not resume: raise ValueError(f"{out} already holds a run: add --resume to continue it, or --out to start another")
-    if resume and a.minutes: config["train"]["images"], a.minutes = read_config(out / "config.yaml")["train"]["images"], None # known since its first steps
-    if a.init and not resume: begin(a.init, config, UNet(**config["model"])) # refused before anything is written
-    with processes(pick_device(a.device)) as device, faults(config["train"]["batch"], config["train"]["micro"]):
-        with in_turn(): x, y, classes = dataset(config)
+    resume = (
+        a.resume or begun and int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+    )  # torchrun brings a lost run back
+    if resume and not begun:
+        raise ValueError(f"--resume: there is no run in {out}; leave it out to start one")
+    if begun and not resume:
+        raise ValueError(
+            f"{out} already holds a run: add --resume to continue it, or --out to start another"
+        )
+    if resume and a.minutes:
+        config["train"]["images"], a.minutes = (
+            read_config(out / "config.yaml")["train"]["images"],
+            None,
+        )  # known since its first steps
+    if a.init and not resume:
+        begin(a.init, config, UNet(**config["model"]))  # refused before anything is written
+    with (
+        processes(pick_device(a.device)) as device,
+        faults(config["train"]["batch"], config["train"]["micro"]),
+    ):
+        with in_turn():
+            x, y, classes = dataset(config)
         K, (rank, world) = config["model"]["num_classes"], ranks()
-        if K and K != len(classes): raise ValueError(f"model.num_classes is {K}, but the data have {len(classes)} classes; 0 trains without labels")
+        if K and K != len(classes):
+            raise ValueError(
+                f"model.num_classes is {K}, but the data have {len(classes)} classes; 0 trains without labels"
+            )
         config["data"]["classes"] = classes if K else []
-        if rank == 0: print(f"{len(x):,} images, {sum(v.numel() for v in outline(config['model']).parameters()):,} parameters, on {device}{f' and {world - 1} more' if world > 1 else ''}; the run is in {out}/")
+        if rank == 0:
+            print(
+                f"{len(x):,} images, {sum(v.numel() for v in outline(config['model']).parameters()):,} parameters, on {device}{f' and {world - 1} more' if world > 1 else ''}; the run is in {out}/"
+            )
         stopped = train(config, x, y, out, resume, device, a.init, a.minutes)
-    if stopped and rank == 0 and not (out / "last.pt").exists(): print("stopped before the speed was known: nothing is saved, and the same command begins again")
-    elif stopped and rank == 0: print(f"stopped and saved; to continue: train.py {shlex.join(v for v in (sys.argv[1:] if argv is None else argv) if v != '--resume')} --resume")
-    if stopped: return 128 + stopped
-    if rank: return
+    if stopped and rank == 0 and not (out / "last.pt").exists():
+        print(
+            "stopped before the speed was known: nothing is saved, and the same command begins again"
+        )
+    elif stopped and rank == 0:
+        print(
+            f"stopped and saved; to continue: train.py {shlex.join(v for v in (sys.argv[1:] if argv is None else argv) if v != '--resume')} --resume"
+        )
+    if stopped:
+        return 128 + stopped
+    if rank:
+        return
     model, sched, config = load(out / "ema.pt", device)
-    write_image(grid(draw(model, sched, config, Look(**config["sample"])), config["sample"]["grid"]), out / "samples.png")
+    write_image(
+        grid(draw(model, sched, config, Look(**config["sample"])), config["sample"]["grid"]),
+        out / "samples.png",
+    )
     print(f"done: weights in {out / 'ema.pt'}, samples in {out / 'samples.png'}")
 
 # %% ../nbs/91_cli.ipynb #78fb25f1
-OURS = Path(tinydiff.__file__).parent.parent / "checkpoints" / "cifar10" # in a clone; an installed package has none
-CKPT = dict(default=str(OURS), required=not OURS.exists(), help=".pt file, folder or id on the Hugging Face hub (default in a clone: checkpoints/cifar10)")
+OURS = (
+    Path(tinydiff.__file__).parent.parent / "checkpoints" / "cifar10"
+)  # in a clone; an installed package has none
+CKPT = dict(
+    default=str(OURS),
+    required=not OURS.exists(),
+    help=".pt file, folder or id on the Hugging Face hub (default in a clone: checkpoints/cifar10)",
+)
+
 
 @guard
-def sample_main(argv=None): # list of arguments; those of the command line by default
+def sample_main(argv=None):  # list of arguments; those of the command line by default
     "Draw a grid of samples from a checkpoint, one class per row."
     p = parser(sample_main.__doc__, "--label cat dog --grid 4 --w 3 --out cats_and_dogs.png")
     p.add_argument("--ckpt", **CKPT)
     p.add_argument("--grid", type=int, help="images per side")
     add_look(p)
-    p.add_argument("--label", nargs="+", default=[], help="class names or indices, one per row, in turn")
+    p.add_argument(
+        "--label", nargs="+", default=[], help="class names or indices, one per row, in turn"
+    )
     p.add_argument("--out", help="PNG file (default: in the folder of the run)")
     p.add_argument("--gif", help="also write a film of the sampling")
     p.add_argument("--force", **FORCE)
     a = p.parse_args(argv)
     for path, end in ((a.out, ".png"), (a.gif, ".gif")):
-        if path and Path(path).suffix != end: raise ValueError(f"{path} should end in {end}")
+        if path and Path(path).suffix != end:
+            raise ValueError(f"{path} should end in {end}")
     model, sched, config = opened(a.ckpt, pick_device(a.device))
     look = asked(a, Look(**config["sample"]), config, sched.T)
     labels, seed, film = pick_labels(a.label, config), a.seed or 0, [] if a.gif else None
     ckpt = Path(a.ckpt)
-    out = Path(a.out or (ckpt.parent if ckpt.suffix == ".pt" else Path("out") / ckpt.name) / f"{label(look, config)[1]}.png")
+    out = Path(
+        a.out
+        or (ckpt.parent if ckpt.suffix == ".pt" else Path("out") / ckpt.name)
+        / f"{label(look, config)[1]}.png"
+    )
     claim((out, a.gif), a.force)
     x = draw(autocast(model, a.precision or "auto"), sched, config, look, labels, seed, film)
     write_image(grid(x, look.grid), out)
     if film:
         frames = [grid(f, look.grid) for f in film]
-        write_image(frames[0], a.gif, save_all=True, append_images=frames[1:], duration=[60] * (len(frames) - 1) + [2000], loop=0)
-    rows = ", ".join(config["data"]["classes"][i] for i in labels[:look.grid]) if config["data"]["classes"] else ""
+        write_image(
+            frames[0],
+            a.gif,
+            save_all=True,
+            append_images=frames[1:],
+            duration=[60] * (len(frames) - 1) + [2000],
+            loop=0,
+        )
+    rows = (
+        ", ".join(config["data"]["classes"][i] for i in labels[: look.grid])
+        if config["data"]["classes"]
+        else ""
+    )
     print(f"{out}" + (f" (rows: {rows})" if rows else "") + (f", film in {a.gif}" if film else ""))
 
 # %% ../nbs/91_cli.ipynb #806cd4f6
 def samples(
-    model, # a denoiser, as returned by `load`
-    sched, # its schedule
-    config:dict, # its config
-    look:Look, # how to sample
-    n:int, # number of images
-    batch:int=100, # of them at a time, in each process
-    seed:int=0,
-    start:int=0, # the first image
-): # yields (images (B, C, H, W) uint8 on the CPU, labels (B,) or None), in order, in every process
+    model,  # a denoiser, as returned by `load`
+    sched,  # its schedule
+    config: dict,  # its config
+    look: Look,  # how to sample
+    n: int,  # number of images
+    batch: int = 100,  # of them at a time, in each process
+    seed: int = 0,
+    start: int = 0,  # the first image
+):  # yields (images (B, C, H, W) uint8 on the CPU, labels (B,) or None), in order, in every process
     "Draw images `start` to `n`, the classes in turn."
     m, device, (rank, world) = config["model"], next(model.parameters()).device, ranks()
     for lo in range(start, n, batch * world):
         i = torch.arange(lo, min(n, lo + batch * world))
         mine = i.tensor_split(world)[rank]
-        noise = [torch.Generator().manual_seed((seed * 1_000_003 + k) % 2**32) for k in mine.tolist()]
+        noise = [
+            torch.Generator().manual_seed((seed * 1_000_003 + k) % 2**32) for k in mine.tolist()
+        ]
         x = torch.zeros(0, m["channels"], m["image_size"], m["image_size"])
-        if len(mine): x = torch.stack([torch.randn(x.shape[1:], generator=g) for g in noise]).to(device)
+        if len(mine):
+            x = torch.stack([torch.randn(x.shape[1:], generator=g) for g in noise]).to(device)
         c = lambda i: i % m["num_classes"] if m["num_classes"] else None
-        if len(mine): x = sample(chain(model, sched, config, look, x, c(mine.to(device)), noise), progress=False)
+        if len(mine):
+            x = sample(
+                chain(model, sched, config, look, x, c(mine.to(device)), noise), progress=False
+            )
         yield together(to_uint8(x)), c(i)
 
 # %% ../nbs/91_cli.ipynb #6026033d
-def resumed(part, key:dict, tally): # a file that `kept` wrote, or not; what defines the number; a Tally to fill
+def resumed(
+    part, key: dict, tally
+):  # a file that `kept` wrote, or not; what defines the number; a Tally to fill
     "Fill the tally from an interrupted evaluation of the same number; return the seconds spent on it."
-    try: f = safe_open(part, "pt")
-    except Exception: return 0. # there is none
+    try:
+        f = safe_open(part, "pt")
+    except Exception:
+        return 0.0  # there is none
     with f:
-        if (f.metadata() or {}).get("key") != json.dumps(key): return 0.
+        if (f.metadata() or {}).get("key") != json.dumps(key):
+            return 0.0
         tally.fill({k: f.get_tensor(k) for k in f.keys()})
         return float(f.metadata()["seconds"])
 
-def kept(batches, tally, part, key:dict, n:int, spent=0.): # as above; number of images in all
+
+def kept(batches, tally, part, key: dict, n: int, spent=0.0):  # as above; number of images in all
     "Pass batches on with a progress bar, and save the tally every minute and on Ctrl-C."
     start, last, first = time.time(), time.time(), ranks()[0] == 0
+
     def save():
-        with instead(part) as tmp: save_file(tally.state(), tmp, {"key": json.dumps(key), "seconds": str(spent + time.time() - start)})
-    with stop_signal() as got, tqdm(total=n, initial=tally.moments.n, desc="samples", unit="img", disable=not first) as bar:
+        with instead(part) as tmp:
+            save_file(
+                tally.state(),
+                tmp,
+                {"key": json.dumps(key), "seconds": str(spent + time.time() - start)},
+            )
+
+    with (
+        stop_signal() as got,
+        tqdm(
+            total=n, initial=tally.moments.n, desc="samples", unit="img", disable=not first
+        ) as bar,
+    ):
         for x, y in batches:
             yield x, y
             bar.update(len(x))
             stop = everyone(max(got, default=0))
-            if first and (stop or time.time() - last > 60): save(); last = time.time()
+            if first and (stop or time.time() - last > 60):
+                save()
+                last = time.time()
             if stop:
-                if first: print("stopped and saved; the same command goes on from here")
+                if first:
+                    print("stopped and saved; the same command goes on from here")
                 sys.exit(128 + stop)
-        if first: save() # what follows may fail
+        if first:
+            save()  # what follows may fail
 
 # %% ../nbs/91_cli.ipynb #9abd8faf
-def real_images(config:dict, split="train"): # "train", "test" or a folder
+def real_images(config: dict, split="train"):  # "train", "test" or a folder
     "Reference images and labels, and those of images that the model has not seen (None where there are none)."
     d, m = config["data"], config["model"]
-    if split not in ("train", "test"): return folder(split, m["image_size"], m["channels"])[0], None, None, None
-    unseen = dataset(config, train=False)[:2] if split == "test" or d["name"] == "cifar10" or d.get("holdout") else (None, None)
+    if split not in ("train", "test"):
+        return folder(split, m["image_size"], m["channels"])[0], None, None, None
+    unseen = (
+        dataset(config, train=False)[:2]
+        if split == "test" or d["name"] == "cifar10" or d.get("holdout")
+        else (None, None)
+    )
     return (*unseen, None, None) if split == "test" else (*dataset(config)[:2], *unseen)
 
-def reference(config:dict, features, split="train", mode=None, own=False): # mode of Inception; whether its weights are the user's own
+
+def reference(
+    config: dict, features, split="train", mode=None, own=False
+):  # mode of Inception; whether its weights are the user's own
     "What samples are compared with: a `Real`, or clean-fid's own moments when they can be had."
     if features.name == "FID":
-        known = published("cifar10", 32, mode, split) if config["data"]["name"] == "cifar10" and split in ("train", "test") and not own else None
-        if known: return known
-    x, y, xt, yt = real_images(config, split) if features.name != "FID" else (real_images(config, split)[0], None, None, None)
-    if len(x) < 2: raise ValueError(f"--reference {split} holds {len(x)} image: a covariance takes at least 2, and a good one thousands")
+        known = (
+            published("cifar10", 32, mode, split)
+            if config["data"]["name"] == "cifar10" and split in ("train", "test") and not own
+            else None
+        )
+        if known:
+            return known
+    x, y, xt, yt = (
+        real_images(config, split)
+        if features.name != "FID"
+        else (real_images(config, split)[0], None, None, None)
+    )
+    if len(x) < 2:
+        raise ValueError(
+            f"--reference {split} holds {len(x)} image: a covariance takes at least 2, and a good one thousands"
+        )
     K = config["model"]["num_classes"] if y is not None else 0
-    if K and int(y.max()) >= K: raise ValueError(f"the data have {int(y.max()) + 1} classes, but the model knows {K}: name its own data with --data, or any folder with --reference")
+    if K and int(y.max()) >= K:
+        raise ValueError(
+            f"the data have {int(y.max()) + 1} classes, but the model knows {K}: name its own data with --data, or any folder with --reference"
+        )
     return Real(features, x, y, xt, yt, K)
 
 # %% ../nbs/91_cli.ipynb #5ae8d3c3
-def provenance(ckpt, model, precision="fp32"): # as given to `load`, what it returned, as given to `autocast`
+def provenance(
+    ckpt, model, precision="fp32"
+):  # as given to `load`, what it returned, as given to `autocast`
     "What was measured, on what."
     path = Path(ckpt).resolve()
-    file = path if path.is_file() else (path if path.is_dir() else Path(from_hub(ckpt))) / "model.safetensors"
+    file = (
+        path
+        if path.is_file()
+        else (path if path.is_dir() else Path(from_hub(ckpt))) / "model.safetensors"
+    )
     gpu = next(model.parameters()).is_cuda
-    return dict(command=shlex.join(["python", os.path.basename(sys.argv[0]) if os.path.isabs(sys.argv[0]) else sys.argv[0], *sys.argv[1:]]), checkpoint=path.name if path.suffix != ".pt" else f"{path.parent.name}/{path.name}",
-                checkpoint_sha256=hashlib.sha256(file.read_bytes()).hexdigest(), parameters=sum(v.numel() for v in model.parameters()), torch=torch.__version__,
-                network_precision="bf16" if use_bf16(precision, next(model.parameters()).device) else "fp32", hardware=torch.cuda.get_device_name() if gpu else f"{os.cpu_count()} CPU cores ({platform.machine()})", processes=ranks()[1])
+    return dict(
+        command=shlex.join(
+            [
+                "python",
+                os.path.basename(sys.argv[0]) if os.path.isabs(sys.argv[0]) else sys.argv[0],
+                *sys.argv[1:],
+            ]
+        ),
+        checkpoint=path.name if path.suffix != ".pt" else f"{path.parent.name}/{path.name}",
+        checkpoint_sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+        parameters=sum(v.numel() for v in model.parameters()),
+        torch=torch.__version__,
+        network_precision="bf16"
+        if use_bf16(precision, next(model.parameters()).device)
+        else "fp32",
+        hardware=torch.cuda.get_device_name()
+        if gpu
+        else f"{os.cpu_count()} CPU cores ({platform.machine()})",
+        processes=ranks()[1],
+    )
 
-def write_json(row:dict, path): # a file, replaced as a whole
+
+def write_json(row: dict, path):  # a file, replaced as a whole
     path.parent.mkdir(parents=True, exist_ok=True)
-    with instead(path) as tmp: tmp.write_text(json.dumps(row, indent=1) + "\n")
+    with instead(path) as tmp:
+        tmp.write_text(json.dumps(row, indent=1) + "\n")
 
 # %% ../nbs/91_cli.ipynb #c9be9c47
-def written(batches, out, i=0): # as above; a folder; number of the first image
+def written(batches, out, i=0):  # as above; a folder; number of the first image
     "Pass batches on and write each image as a PNG file."
     Path(out).mkdir(parents=True, exist_ok=True)
     for x, y in batches:
         if ranks()[0] == 0:
-            for k, image in enumerate(x, i): write_image(Image.fromarray(image.permute(1, 2, 0).squeeze(2).numpy()), Path(out) / f"{k:06}.png")
+            for k, image in enumerate(x, i):
+                write_image(
+                    Image.fromarray(image.permute(1, 2, 0).squeeze(2).numpy()),
+                    Path(out) / f"{k:06}.png",
+                )
         i += len(x)
         yield x, y
 
-def score(model, sched, config, look, n, batch, seed, features, real, out, about:dict, pngs=None): # `about` goes into the JSON file `out`; folder for samples
+
+def score(
+    model, sched, config, look, n, batch, seed, features, real, out, about: dict, pngs=None
+):  # `about` goes into the JSON file `out`; folder for samples
     "Draw `n` samples and compare them with real images; an interrupted evaluation of the same number is continued."
-    tally, part, t, first = Tally(features.dim), out.with_name(f".{out.stem}.part"), time.time(), ranks()[0] == 0
-    key = {**{k: v for k, v in about.items() if k not in ("command", "processes")}, "n": n, "images": str(pngs)}
-    if first: out.parent.mkdir(parents=True, exist_ok=True)
-    spent = resumed(part, key, tally) if first else 0.
+    tally, part, t, first = (
+        Tally(features.dim),
+        out.with_name(f".{out.stem}.part"),
+        time.time(),
+        ranks()[0] == 0,
+    )
+    key = {
+        **{k: v for k, v in about.items() if k not in ("command", "processes")},
+        "n": n,
+        "images": str(pngs),
+    }
+    if first:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    spent = resumed(part, key, tally) if first else 0.0
     start = everyone(tally.moments.n)
-    batches = kept(samples(model, sched, config, look, n, batch, seed, start), tally, part, key, n, spent)
-    if pngs: batches = written(batches, pngs, start)
+    batches = kept(
+        samples(model, sched, config, look, n, batch, seed, start), tally, part, key, n, spent
+    )
+    if pngs:
+        batches = written(batches, pngs, start)
     if not first:
-        for _ in batches: pass
+        for _ in batches:
+            pass
         return
-    row = {**about, **evaluate(batches, features, real, tally), "seconds": round(spent + time.time() - t, 1)}
-    write_json(row, out); part.unlink(missing_ok=True)
+    row = {
+        **about,
+        **evaluate(batches, features, real, tally),
+        "seconds": round(spent + time.time() - t, 1),
+    }
+    write_json(row, out)
+    part.unlink(missing_ok=True)
     return row
 
 # %% ../nbs/91_cli.ipynb #0374adb1
-def neighbours(x, features, real, train, path): # (B, C, H, W) uint8 samples; a `Real` and its images; a PNG file
+def neighbours(
+    x, features, real, train, path
+):  # (B, C, H, W) uint8 samples; a `Real` and its images; a PNG file
     "Each sample, and to its right the five training images with the nearest features."
     near = nearest(features.of(x), real.f, 5)[1]
-    write_image(grid(torch.cat([torch.cat([s[None], train[i]]) for s, i in zip(x, near)]), nrow=6), path)
+    write_image(
+        grid(torch.cat([torch.cat([s[None], train[i]]) for s, i in zip(x, near)]), nrow=6), path
+    )
 
-def measure_bits(model, sched, config, about:dict, per_t:int, batch:int, seed:int, out): # images per step; a JSON file
+
+def measure_bits(
+    model, sched, config, about: dict, per_t: int, batch: int, seed: int, out
+):  # images per step; a JSON file
     "Bits per dimension and ε-MSE of the test images."
     x, y, _, _ = real_images(config, "test")
     t, device = time.time(), next(model.parameters()).device
-    row = bits_per_dim(model, sched, x.to(device), y.to(device) if config["model"]["num_classes"] else None, per_t, batch=batch, seed=seed)
-    write_json({**about, "seed": seed, "reference": "test", **row, "seconds": round(time.time() - t, 1)}, out)
+    row = bits_per_dim(
+        model,
+        sched,
+        x.to(device),
+        y.to(device) if config["model"]["num_classes"] else None,
+        per_t,
+        batch=batch,
+        seed=seed,
+    )
+    write_json(
+        {**about, "seed": seed, "reference": "test", **row, "seconds": round(time.time() - t, 1)},
+        out,
+    )
     print(f"{row['bits_per_dim']:.3f} bits/dim, ε-MSE {row['eps_mse']:.4f}; all of it is in {out}")
 
 # %% ../nbs/91_cli.ipynb #a3bae327
-def eval_arguments(argv): # as for the program
+def eval_arguments(argv):  # as for the program
     "The arguments of eval_fid.py, checked as far as they can be alone."
     p = parser(eval_main.__doc__, "--features efficientnet-lite0 --n 2000 --w 1.5")
     p.add_argument("--ckpt", **CKPT)
     p.add_argument("--n", type=int, default=50_000, help="samples to draw")
     add_look(p)
-    p.add_argument("--features", choices=["inception", "efficientnet-lite0"], default="inception", help="network whose features are compared")
-    p.add_argument("--mode", choices=["legacy_tensorflow", "clean"], default="legacy_tensorflow", help="resizing for Inception: as in most papers, or with antialiasing")
-    p.add_argument("--inception", metavar="FILE", help="a copy of inception-2015-12-05.pt, for which the reference is computed from the images; by default both are downloaded")
+    p.add_argument(
+        "--features",
+        choices=["inception", "efficientnet-lite0"],
+        default="inception",
+        help="network whose features are compared",
+    )
+    p.add_argument(
+        "--mode",
+        choices=["legacy_tensorflow", "clean"],
+        default="legacy_tensorflow",
+        help="resizing for Inception: as in most papers, or with antialiasing",
+    )
+    p.add_argument(
+        "--inception",
+        metavar="FILE",
+        help="a copy of inception-2015-12-05.pt, for which the reference is computed from the images; by default both are downloaded",
+    )
     p.add_argument("--reference", default="train", help="train, test or a folder of images")
-    p.add_argument("--bits", type=int, metavar="M", help="instead: bits per dimension of the test images, M images per step t")
+    p.add_argument(
+        "--bits",
+        type=int,
+        metavar="M",
+        help="instead: bits per dimension of the test images, M images per step t",
+    )
     p.add_argument("--data", help="folder of the data, instead of the one in the config")
     p.add_argument("--batch", type=int, default=100, help="samples at a time, in each process")
     p.add_argument("--images", metavar="DIR", help="also write every sample as a PNG file")
-    p.add_argument("--neighbours", metavar="PNG", help="also draw ten samples beside their nearest training images")
+    p.add_argument(
+        "--neighbours",
+        metavar="PNG",
+        help="also draw ten samples beside their nearest training images",
+    )
     p.add_argument("--out", help="JSON file (default: results/<run>/<what was measured>.json)")
     p.add_argument("--force", **FORCE)
     a = p.parse_args(argv)
-    if a.n < 2 or a.batch < 1: raise ValueError(f"--n must be at least 2 and --batch at least 1, got {a.n} and {a.batch}")
+    if a.n < 2 or a.batch < 1:
+        raise ValueError(f"--n must be at least 2 and --batch at least 1, got {a.n} and {a.batch}")
     for path, end in ((a.out, ".json"), (a.neighbours, ".png")):
-        if path and Path(path).suffix != end: raise ValueError(f"{path} should end in {end}")
-    if a.neighbours and (a.features, a.reference) != ("efficientnet-lite0", "train"): raise ValueError("--neighbours needs the features of every training image: use --features efficientnet-lite0 and --reference train")
-    if a.bits is not None and a.bits < 1: raise ValueError(f"--bits must be at least 1 image per step, got {a.bits}")
-    if a.bits and (a.images or a.neighbours or a.w is not None): raise ValueError("--bits draws no samples: leave out --images, --neighbours and --w")
+        if path and Path(path).suffix != end:
+            raise ValueError(f"{path} should end in {end}")
+    if a.neighbours and (a.features, a.reference) != ("efficientnet-lite0", "train"):
+        raise ValueError(
+            "--neighbours needs the features of every training image: use --features efficientnet-lite0 and --reference train"
+        )
+    if a.bits is not None and a.bits < 1:
+        raise ValueError(f"--bits must be at least 1 image per step, got {a.bits}")
+    if a.bits and (a.images or a.neighbours or a.w is not None):
+        raise ValueError("--bits draws no samples: leave out --images, --neighbours and --w")
     return a
 
-def label(look:Look, config:dict): # how to sample; the checkpoint's config
+
+def label(look: Look, config: dict):  # how to sample; the checkpoint's config
     "What matters of `look`, and a short name for it: ddim50_w1, ddim50_uniform_w1, ddpm1000_small_w1."
-    how = dict(sampler=look.sampler, steps=look.steps, **dict(eta=look.eta, spacing=look.spacing) if look.sampler == "ddim" else dict(variance=look.variance))
-    name = f"{look.sampler}{look.steps}" + (f"_eta{look.eta:g}" if how.get("eta") else "") + "".join(f"_{how[k]}" for k in ("spacing", "variance") if how.get(k, getattr(Look, k)) != getattr(Look, k))
-    return ({**how, "w": look.w}, f"{name}_w{look.w:g}") if config["model"]["num_classes"] else (how, name)
+    how = dict(
+        sampler=look.sampler,
+        steps=look.steps,
+        **dict(eta=look.eta, spacing=look.spacing)
+        if look.sampler == "ddim"
+        else dict(variance=look.variance),
+    )
+    name = (
+        f"{look.sampler}{look.steps}"
+        + (f"_eta{look.eta:g}" if how.get("eta") else "")
+        + "".join(
+            f"_{how[k]}"
+            for k in ("spacing", "variance")
+            if how.get(k, getattr(Look, k)) != getattr(Look, k)
+        )
+    )
+    return (
+        ({**how, "w": look.w}, f"{name}_w{look.w:g}")
+        if config["model"]["num_classes"]
+        else (how, name)
+    )
+
 
 @guard
-def eval_main(argv=None): # list of arguments; those of the command line by default
+def eval_main(argv=None):  # list of arguments; those of the command line by default
     "Measure samples against real images: FID, or FD-EffNetLite0 and what belongs to it; or the bits per dimension of test images."
     a = eval_arguments(argv)
-    torch.backends.cudnn.allow_tf32 = False # fp32 is fp32
+    torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32
     with processes(pick_device(a.device), hours=6) as device, faults(a.batch, a.batch, "--batch "):
         model, sched, config = opened(a.ckpt, device)
-        look, seed, ckpt, first = asked(a, Look(w=1.0), config, sched.T), a.seed or 0, Path(a.ckpt).resolve(), ranks()[0] == 0
+        look, seed, ckpt, first = (
+            asked(a, Look(w=1.0), config, sched.T),
+            a.seed or 0,
+            Path(a.ckpt).resolve(),
+            ranks()[0] == 0,
+        )
         config["data"]["dir"] = a.data or config["data"]["dir"]
         precision = a.precision or ("fp32" if a.bits else "auto")
         model = autocast(model, precision)
-        about, run = provenance(a.ckpt, model, precision), Path("results") / (ckpt.parent.name if ckpt.suffix == ".pt" else ckpt.name)
+        about, run = (
+            provenance(a.ckpt, model, precision),
+            Path("results") / (ckpt.parent.name if ckpt.suffix == ".pt" else ckpt.name),
+        )
         how, name = label(look, config)
-        name += f"_{a.mode if a.features == 'inception' else a.features}" + "".join(f"_{k}{Path(str(v)).name}" for k, v, usual in (("n", a.n, 50_000), ("seed", seed, 0), ("vs-", a.reference, "train")) if v != usual)
+        name += f"_{a.mode if a.features == 'inception' else a.features}" + "".join(
+            f"_{k}{Path(str(v)).name}"
+            for k, v, usual in (
+                ("n", a.n, 50_000),
+                ("seed", seed, 0),
+                ("vs-", a.reference, "train"),
+            )
+            if v != usual
+        )
         out = Path(a.out or run / ("bits.json" if a.bits else f"{name}.json"))
-        claim((out, a.neighbours, *((Path(a.images) / "000000.png", *Path(a.images).glob("[0-9]*.png")) if a.images else ())), a.force)
-        if a.bits: return measure_bits(model, sched, config, about, a.bits, a.batch, seed, out) if first else None
+        claim(
+            (
+                out,
+                a.neighbours,
+                *(
+                    (Path(a.images) / "000000.png", *Path(a.images).glob("[0-9]*.png"))
+                    if a.images
+                    else ()
+                ),
+            ),
+            a.force,
+        )
+        if a.bits:
+            return (
+                measure_bits(model, sched, config, about, a.bits, a.batch, seed, out)
+                if first
+                else None
+            )
         with in_turn():
-            features = inception(a.mode, a.inception, device) if a.features == "inception" else efficientnet_lite0(device)
-            real = reference(config, features, a.reference, a.mode, a.inception is not None) if first else None
-        for what, n in dict(samples=a.n, **{"reference images": real.moments.n} if isinstance(real, Real) else {}).items():
-            if n <= features.dim and first: print(f"warning: {n:,} {what} are not more than the {features.dim:,} features, so the distance is far too large: compare it only at the same number", file=sys.stderr)
-        about["reference_from"] = f"{real.moments.n} images" if isinstance(real, Real) else "clean-fid"
-        about.update(how, seed=seed, reference=a.reference, features=features.name, features_sha256=features.sha256, **({"mode": a.mode} if a.features == "inception" else {}))
-        row = score(model, sched, config, look, a.n, a.batch, seed, features, real, out, about, a.images)
+            features = (
+                inception(a.mode, a.inception, device)
+                if a.features == "inception"
+                else efficientnet_lite0(device)
+            )
+            real = (
+                reference(config, features, a.reference, a.mode, a.inception is not None)
+                if first
+                else None
+            )
+        for what, n in dict(
+            samples=a.n, **{"reference images": real.moments.n} if isinstance(real, Real) else {}
+        ).items():
+            if n <= features.dim and first:
+                print(
+                    f"warning: {n:,} {what} are not more than the {features.dim:,} features, so the distance is far too large: compare it only at the same number",
+                    file=sys.stderr,
+                )
+        about["reference_from"] = (
+            f"{real.moments.n} images" if isinstance(real, Real) else "clean-fid"
+        )
+        about.update(
+            how,
+            seed=seed,
+            reference=a.reference,
+            features=features.name,
+            features_sha256=features.sha256,
+            **({"mode": a.mode} if a.features == "inception" else {}),
+        )
+        row = score(
+            model, sched, config, look, a.n, a.batch, seed, features, real, out, about, a.images
+        )
         ten = next(samples(model, sched, config, look, 10, seed=seed))[0] if a.neighbours else None
-        if not first: return
-        if a.neighbours: neighbours(ten, features, real, real_images(config)[0], a.neighbours)
-        floor = f" ({row['unseen']['distance']:.2f} for {row['unseen']['n']:,} unseen real images)" if "unseen" in row else ""
-        print(f"{features.name} {row['distance']:.2f}{floor}, {row['n']:,} samples; all of it is in {out}")
+        if not first:
+            return
+        if a.neighbours:
+            neighbours(ten, features, real, real_images(config)[0], a.neighbours)
+        floor = (
+            f" ({row['unseen']['distance']:.2f} for {row['unseen']['n']:,} unseen real images)"
+            if "unseen" in row
+            else ""
+        )
+        print(
+            f"{features.name} {row['distance']:.2f}{floor}, {row['n']:,} samples; all of it is in {out}"
+        )

@@ -21,56 +21,80 @@ from tqdm import tqdm
 
 # %% ../nbs/90_data.ipynb #f194bcb2
 def to_uint8(
-    x:torch.Tensor, # (B, C, H, W) float in [-1, 1]; what lies outside is clamped
-) -> torch.Tensor: # (B, C, H, W) uint8, on the CPU
+    x: torch.Tensor,  # (B, C, H, W) float in [-1, 1]; what lies outside is clamped
+) -> torch.Tensor:  # (B, C, H, W) uint8, on the CPU
     "Images as they are stored: rounded, not cut (Eq. 1)."
     return ((x.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
 
 # %% ../nbs/90_data.ipynb #d476a900
 def grid(
-    x:torch.Tensor, # (B, C, H, W) float in [-1, 1], or uint8; C is 1 or 3
-    nrow:int=8, # images in a row
-    scale:int=2, # screen pixels per pixel
+    x: torch.Tensor,  # (B, C, H, W) float in [-1, 1], or uint8; C is 1 or 3
+    nrow: int = 8,  # images in a row
+    scale: int = 2,  # screen pixels per pixel
 ) -> Image.Image:
     "The images side by side, row by row."
     x = x.cpu() if x.dtype == torch.uint8 else to_uint8(x)
-    x = F.pad(x.expand(-1, 3, -1, -1), (1, 0, 1, 0), value=255) # a white line above and to the left of each
-    x = torch.cat([x, x.new_full((-len(x) % nrow, *x.shape[1:]), 255)]) # fill the last row
+    x = F.pad(
+        x.expand(-1, 3, -1, -1), (1, 0, 1, 0), value=255
+    )  # a white line above and to the left of each
+    x = torch.cat([x, x.new_full((-len(x) % nrow, *x.shape[1:]), 255)])  # fill the last row
     g = torch.cat([torch.cat(list(row), dim=2) for row in x.split(nrow)], dim=1)
-    g = F.pad(g, (0, 1, 0, 1), value=255).permute(1, 2, 0).numpy() # (H, W, 3)
-    return Image.fromarray(g).resize((g.shape[1] * scale, g.shape[0] * scale), Image.Resampling.NEAREST)
+    g = F.pad(g, (0, 1, 0, 1), value=255).permute(1, 2, 0).numpy()  # (H, W, 3)
+    return Image.fromarray(g).resize(
+        (g.shape[1] * scale, g.shape[0] * scale), Image.Resampling.NEAREST
+    )
 
 # %% ../nbs/90_data.ipynb #4375492e
 CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
 
 # %% ../nbs/90_data.ipynb #b8c446d3
-def cifar10_sample() -> tuple: # images (1000, 3, 32, 32) uint8, labels (1000,) int64, the ten class names
+def cifar10_sample() -> (
+    tuple
+):  # images (1000, 3, 32, 32) uint8, labels (1000,) int64, the ten class names
     "The bundled sheet: the first 100 test images of each CIFAR-10 class, in the order of the classes."
-    with (files("tinydiff") / "cifar10_sample.webp").open("rb") as f: sheet = np.asarray(Image.open(f).convert("RGB")) # (25*32, 40*32, 3)
+    with (files("tinydiff") / "cifar10_sample.webp").open("rb") as f:
+        sheet = np.asarray(Image.open(f).convert("RGB"))  # (25*32, 40*32, 3)
     tiles = sheet.reshape(25, 32, 40, 32, 3).transpose(0, 2, 4, 1, 3).reshape(1000, 3, 32, 32)
     return torch.from_numpy(tiles.copy()), torch.arange(1000) // 100, CIFAR10_CLASSES
 
 # %% ../nbs/90_data.ipynb #f977cdd2
 def read_batch(
-    path, # one file of the binary version, such as data_batch_1.bin
-) -> np.ndarray: # (10000, 3073) uint8: a label, then 3,072 pixels, per record
+    path,  # one file of the binary version, such as data_batch_1.bin
+) -> np.ndarray:  # (10000, 3073) uint8: a label, then 3,072 pixels, per record
     "The records of a CIFAR-10 file; a ValueError names a file that is cut short or is something else."
     path = Path(path)
-    if not path.exists(): raise FileNotFoundError(f"{path} is missing: remove {path.parent} to download CIFAR-10 again, or unpack cifar-10-binary.tar.gz there")
-    if path.stat().st_size != 30_730_000: raise ValueError(f"{path} has {path.stat().st_size:,} bytes, not the 30,730,000 of a CIFAR-10 batch: unpack cifar-10-binary.tar.gz again")
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} is missing: remove {path.parent} to download CIFAR-10 again, or unpack cifar-10-binary.tar.gz there"
+        )
+    if path.stat().st_size != 30_730_000:
+        raise ValueError(
+            f"{path} has {path.stat().st_size:,} bytes, not the 30,730,000 of a CIFAR-10 batch: unpack cifar-10-binary.tar.gz again"
+        )
     rows = np.fromfile(path, dtype=np.uint8).reshape(10_000, 3073)
-    if rows[:, 0].max() > 9: raise ValueError(f"{path} is not a CIFAR-10 batch: record {int((rows[:, 0] > 9).argmax()):,} has the label {rows[:, 0][rows[:, 0] > 9][0]}, and there are only 0 to 9: unpack cifar-10-binary.tar.gz again")
+    if rows[:, 0].max() > 9:
+        raise ValueError(
+            f"{path} is not a CIFAR-10 batch: record {int((rows[:, 0] > 9).argmax()):,} has the label {rows[:, 0][rows[:, 0] > 9][0]}, and there are only 0 to 9: unpack cifar-10-binary.tar.gz again"
+        )
     return rows
 
 # %% ../nbs/90_data.ipynb #dd337606
-CIFAR10_URL, CIFAR10_MD5 = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"
+CIFAR10_URL, CIFAR10_MD5 = (
+    "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    "c32a1d4ab5d03f1284b67883e8d87530",
+)
 
 # %% ../nbs/90_data.ipynb #2a08ae52
-def download_cifar10(root): # folder that will hold cifar-10-batches-bin
+def download_cifar10(root):  # folder that will hold cifar-10-batches-bin
     "Download, check and unpack CIFAR-10; nothing is left behind when that fails."
-    from torchvision.datasets.utils import check_integrity, download_and_extract_archive # here, because torchvision takes seconds to import
+    from torchvision.datasets.utils import (
+        check_integrity,
+        download_and_extract_archive,
+    )  # here, because torchvision takes seconds to import
+
     root = Path(root).expanduser().absolute()
-    if root.exists() and not root.is_dir(): raise NotADirectoryError(f"{root} is a file: name a folder with --data")
+    if root.exists() and not root.is_dir():
+        raise NotADirectoryError(f"{root} is a file: name a folder with --data")
     above = next(p for p in (root, *root.parents) if p.exists())
     with TemporaryDirectory(dir=above, prefix=".cifar10-") as part:
         archive = root if check_integrity(root / Path(CIFAR10_URL).name, CIFAR10_MD5) else part
@@ -80,91 +104,125 @@ def download_cifar10(root): # folder that will hold cifar-10-batches-bin
 
 # %% ../nbs/90_data.ipynb #da3f85ea
 def cifar10(
-    root="data", # folder that holds, or will hold, cifar-10-batches-bin; or that folder itself
-    train:bool=True, # the 50,000 training images, or the 10,000 test images
-) -> tuple: # images (N, 3, 32, 32) uint8, labels (N,) int64, the ten class names
+    root="data",  # folder that holds, or will hold, cifar-10-batches-bin; or that folder itself
+    train: bool = True,  # the 50,000 training images, or the 10,000 test images
+) -> tuple:  # images (N, 3, 32, 32) uint8, labels (N,) int64, the ten class names
     "CIFAR-10 from its official binary version, downloaded and checked against its MD5 when absent."
     root = Path(root).expanduser()
     folder = root if root.name == "cifar-10-batches-bin" else root / "cifar-10-batches-bin"
     if not folder.exists():
-        try: download_cifar10(folder.parent)
-        except NotADirectoryError: raise
-        except Exception as e: raise FileNotFoundError(f"{folder} is absent and could not be downloaded ({type(e).__name__}: {getattr(e, 'reason', e)}): unpack cifar-10-binary.tar.gz into {folder.parent}, or name its folder with --data") from None
+        try:
+            download_cifar10(folder.parent)
+        except NotADirectoryError:
+            raise
+        except Exception as e:
+            raise FileNotFoundError(
+                f"{folder} is absent and could not be downloaded ({type(e).__name__}: {getattr(e, 'reason', e)}): unpack cifar-10-binary.tar.gz into {folder.parent}, or name its folder with --data"
+            ) from None
     names = [f"data_batch_{i}.bin" for i in range(1, 6)] if train else ["test_batch.bin"]
-    rows = np.concatenate([read_batch(folder / n) for n in names]) # (N, 1 + 3*32*32)
-    return torch.from_numpy(rows[:, 1:].reshape(-1, 3, 32, 32).copy()), torch.from_numpy(rows[:, 0].astype(np.int64)), CIFAR10_CLASSES
+    rows = np.concatenate([read_batch(folder / n) for n in names])  # (N, 1 + 3*32*32)
+    return (
+        torch.from_numpy(rows[:, 1:].reshape(-1, 3, 32, 32).copy()),
+        torch.from_numpy(rows[:, 0].astype(np.int64)),
+        CIFAR10_CLASSES,
+    )
 
 # %% ../nbs/90_data.ipynb #2e5d32f5
 def eight_bit(
-    im:Image.Image, # in any mode of Pillow
-) -> Image.Image: # 8 bits per channel, opaque
+    im: Image.Image,  # in any mode of Pillow
+) -> Image.Image:  # 8 bits per channel, opaque
     "16-bit gray scaled to 8 bits; transparent pixels laid on white."
-    if im.mode.startswith("I"): # 16-bit gray; some formats hold it in 32 bits
+    if im.mode.startswith("I"):  # 16-bit gray; some formats hold it in 32 bits
         v = np.asarray(im).astype(np.int64)
-        if v.min() < 0 or v.max() > 65535: raise ValueError("its 32-bit values exceed 16 bits")
+        if v.min() < 0 or v.max() > 65535:
+            raise ValueError("its 32-bit values exceed 16 bits")
         return Image.fromarray(((v + 128) // 257).astype(np.uint8))
-    if im.mode == "F": raise ValueError("its floating-point values have no known range")
-    if "A" not in im.getbands() and "transparency" not in im.info: return im
+    if im.mode == "F":
+        raise ValueError("its floating-point values have no known range")
+    if "A" not in im.getbands() and "transparency" not in im.info:
+        return im
     im = im.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", im.size, "white"), im)
 
 # %% ../nbs/90_data.ipynb #4dc57e07
 def read_image(
-    path, # a file that Pillow can open; of an animation, the first frame
-    size:int, # height and width of the result
-    channels:int, # 1 (gray) or 3 (colour)
-    crop:int=0, # width of the square, in pixels of the file; 0 for the largest
-) -> np.ndarray: # (channels, size, size) uint8
+    path,  # a file that Pillow can open; of an animation, the first frame
+    size: int,  # height and width of the result
+    channels: int,  # 1 (gray) or 3 (colour)
+    crop: int = 0,  # width of the square, in pixels of the file; 0 for the largest
+) -> np.ndarray:  # (channels, size, size) uint8
     "One image, upright, centre-cropped to a square and resized with antialiasing; a ValueError names a broken file."
     try:
-        with Image.open(path) as im: im = eight_bit(ImageOps.exif_transpose(im)).convert("L" if channels == 1 else "RGB")
-        if crop > min(im.size): raise ValueError(f"a square of {crop} pixels does not fit into {im.width}x{im.height}")
+        with Image.open(path) as im:
+            im = eight_bit(ImageOps.exif_transpose(im)).convert("L" if channels == 1 else "RGB")
+        if crop > min(im.size):
+            raise ValueError(f"a square of {crop} pixels does not fit into {im.width}x{im.height}")
     except Exception as e:
         why = "" if str(path) in str(e) else f": {e}"
         raise ValueError(f"{path} cannot be read as an image ({type(e).__name__}{why})") from None
-    if crop: left, top = (im.width - crop) // 2, (im.height - crop) // 2; im = im.crop((left, top, left + crop, top + crop))
+    if crop:
+        left, top = (im.width - crop) // 2, (im.height - crop) // 2
+        im = im.crop((left, top, left + crop, top + crop))
     im = ImageOps.fit(im, (size, size), Image.Resampling.LANCZOS)
     return np.asarray(im).reshape(size, size, channels).transpose(2, 0, 1)
 
 # %% ../nbs/90_data.ipynb #f66f0cd3
 class Mapped:
     "Images in a .npy file, indexed like a tensor on the CPU but left on the disk; each read is a fresh tensor."
-    def __init__(self,
-        path, # a .npy file: (M, C, H, W) uint8
-        rows:torch.Tensor|None=None, # (N,) int64: which of them, in which order; None for all
+
+    def __init__(
+        self,
+        path,  # a .npy file: (M, C, H, W) uint8
+        rows: torch.Tensor | None = None,  # (N,) int64: which of them, in which order; None for all
     ):
-        a = np.load(path, mmap_mode="r") # knows the header
-        if a.dtype != np.uint8 or a.ndim != 4 or not a.flags.c_contiguous: raise ValueError(f"{path} holds {a.dtype} of shape {a.shape}, not uint8 images (N, C, H, W)")
-        with open(path, "rb") as f: self.map = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
-        self.head, self.images = a.offset, np.frombuffer(self.map, np.uint8, a.size, a.offset).reshape(a.shape)
+        a = np.load(path, mmap_mode="r")  # knows the header
+        if a.dtype != np.uint8 or a.ndim != 4 or not a.flags.c_contiguous:
+            raise ValueError(
+                f"{path} holds {a.dtype} of shape {a.shape}, not uint8 images (N, C, H, W)"
+            )
+        with open(path, "rb") as f:
+            self.map = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
+        self.head, self.images = (
+            a.offset,
+            np.frombuffer(self.map, np.uint8, a.size, a.offset).reshape(a.shape),
+        )
         self.path, self.rows = path, torch.arange(len(a)) if rows is None else rows
-        self.shape, self.dtype, self.device = torch.Size((len(self.rows), *a.shape[1:])), torch.uint8, torch.device("cpu")
+        self.shape, self.dtype, self.device = (
+            torch.Size((len(self.rows), *a.shape[1:])),
+            torch.uint8,
+            torch.device("cpu"),
+        )
         self.nbytes = self.shape.numel()
         self.advise("MADV_RANDOM")
 
-    def advise(self, what, *span): # a constant of `mmap`; start and length in bytes (default: all)
+    def advise(self, what, *span):  # a constant of `mmap`; start and length in bytes (default: all)
         "Tell the kernel about reads to come, where it listens."
-        if hasattr(mmap, what): self.map.madvise(getattr(mmap, what), *span)
+        if hasattr(mmap, what):
+            self.map.madvise(getattr(mmap, what), *span)
 
-    def __len__(self): return len(self.rows)
-    def to(self, device): return self # it stays where it is; what is read from it can be moved
+    def __len__(self):
+        return len(self.rows)
 
-    def __getitem__(self,
-        i, # (B,) int64 tensor on the CPU, a slice or an int
-    ) -> torch.Tensor: # (B, C, H, W) uint8, or (C, H, W) for an int
+    def to(self, device):
+        return self  # it stays where it is; what is read from it can be moved
+
+    def __getitem__(
+        self,
+        i,  # (B,) int64 tensor on the CPU, a slice or an int
+    ) -> torch.Tensor:  # (B, C, H, W) uint8, or (C, H, W) for an int
         "Copy images out (Eq. 3) and give their pages back."
         i, row = self.rows[i].numpy(), self.shape[1:].numel()
         for start in (self.head + i * row).ravel().tolist():
-            skew = start % mmap.PAGESIZE # advice begins at a page
+            skew = start % mmap.PAGESIZE  # advice begins at a page
             self.advise("MADV_WILLNEED", start - skew, skew + row)
         x = torch.from_numpy(self.images[i].copy())
         self.advise("MADV_DONTNEED")
         return x
 
 # %% ../nbs/90_data.ipynb #b2ef3d62
-def stamps(root, files): # folder; (N) paths of files in it
+def stamps(root, files):  # folder; (N) paths of files in it
     "A list of N + 1 hashes; number k covers name, size and time of change of the first k files."
-    h = hashlib.sha256(b"reader 1") # another number whenever read_image gives other pixels
+    h = hashlib.sha256(b"reader 1")  # another number whenever read_image gives other pixels
     marks = [h.hexdigest()]
     for p in files:
         s = p.stat()
@@ -174,97 +232,142 @@ def stamps(root, files): # folder; (N) paths of files in it
 
 # %% ../nbs/90_data.ipynb #1f38dc58
 def keep(
-    f, # the open pack
-    done:int, # images in it
-    mark:str, # their stamp
-    broken:dict, # number of each image that could not be read: why
+    f,  # the open pack
+    done: int,  # images in it
+    mark: str,  # their stamp
+    broken: dict,  # number of each image that could not be read: why
 ):
     "Put the images on the disk and then their number, by rename, so that a torn number never counts."
-    f.flush(); os.fsync(f.fileno())
+    f.flush()
+    os.fsync(f.fileno())
     new = Path(f.name).with_suffix(".tmp")
     new.write_text(json.dumps({"images": done, "stamp": mark, "broken": broken}) + "\n")
     os.replace(new, new.with_suffix(".json"))
 
 # %% ../nbs/90_data.ipynb #a540ac0b
 def packed(
-    path, # a pack, or the part of one
-    marks:list, # the stamps of the files that it should hold
-    head:int, # bytes of its header
-    row:int, # bytes of an image
-) -> tuple: # an int and a dict
+    path,  # a pack, or the part of one
+    marks: list,  # the stamps of the files that it should hold
+    head: int,  # bytes of its header
+    row: int,  # bytes of an image
+) -> tuple:  # an int and a dict
     "How many of its images count, from the first on, and which of them are broken; 0 when they are of another list, or torn."
     try:
         state = json.loads(path.with_suffix(".json").read_text())
         whole = path.stat().st_size >= head + state["images"] * row
-        if whole and marks[state["images"]] == state["stamp"]: return state["images"], {int(k): why for k, why in state["broken"].items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError): pass
+        if whole and marks[state["images"]] == state["stamp"]:
+            return state["images"], {int(k): why for k, why in state["broken"].items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        pass
     return 0, {}
 
 # %% ../nbs/90_data.ipynb #ff7bbd64
-def refuse(broken:dict, n:int): # number of each broken image: why; images in all
+def refuse(broken: dict, n: int):  # number of each broken image: why; images in all
     "Raise a ValueError that lists the broken images, if there are any."
-    if not broken: return
+    if not broken:
+        return
     rest = f"; and {len(broken) - 20:,} more" if len(broken) > 20 else ""
-    raise ValueError(f"{len(broken):,} of {n:,} images are broken: {'; '.join([*broken.values()][:20])}{rest}. Remove or replace what is broken, or leave it out with --set data.skip=true")
+    raise ValueError(
+        f"{len(broken):,} of {n:,} images are broken: {'; '.join([*broken.values()][:20])}{rest}. Remove or replace what is broken, or leave it out with --set data.skip=true"
+    )
 
 # %% ../nbs/90_data.ipynb #fcd32187
-def fill(part, files, marks, head, shape, crop, skip): # path; images and their stamps; bytes of the .npy header; (C, H, W); as in `folder`
+def fill(
+    part, files, marks, head, shape, crop, skip
+):  # path; images and their stamps; bytes of the .npy header; (C, H, W); as in `folder`
     "Append to `part` the images that it lacks."
     row, faults = int(np.prod(shape)), {}
-    part.touch(); done, broken = packed(part, marks, len(head), row)
-    with open(part, "r+b") as f, tqdm(total=len(files), initial=done, desc=f"packing {part.parent.parent}", unit="img", disable=None) as bar:
-        f.write(head); f.truncate(len(head) + done * row); f.seek(0, os.SEEK_END)
+    part.touch()
+    done, broken = packed(part, marks, len(head), row)
+    with (
+        open(part, "r+b") as f,
+        tqdm(
+            total=len(files),
+            initial=done,
+            desc=f"packing {part.parent.parent}",
+            unit="img",
+            disable=None,
+        ) as bar,
+    ):
+        f.write(head)
+        f.truncate(len(head) + done * row)
+        f.seek(0, os.SEEK_END)
         keep(f, done, marks[done], broken)
-        if shutil.disk_usage(part.parent).free < (len(files) - done) * row: raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if shutil.disk_usage(part.parent).free < (len(files) - done) * row:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         try:
             for k, p in enumerate(files[done:], done):
                 bar.update()
-                try: image = read_image(p, shape[1], shape[0], crop)
-                except ValueError as e: faults[k], image = str(e), np.zeros(shape, np.uint8)
-                if faults and not skip: continue # the others are read to be listed
-                if k in faults: broken[k] = faults[k]
+                try:
+                    image = read_image(p, shape[1], shape[0], crop)
+                except ValueError as e:
+                    faults[k], image = str(e), np.zeros(shape, np.uint8)
+                if faults and not skip:
+                    continue  # the others are read to be listed
+                if k in faults:
+                    broken[k] = faults[k]
                 f.write(image.tobytes())
                 done += 1
-                if done % 256 == 0: keep(f, done, marks[done], broken)
-        finally: keep(f, done, marks[done], broken)
-    if not skip: refuse(broken | faults, len(files))
+                if done % 256 == 0:
+                    keep(f, done, marks[done], broken)
+        finally:
+            keep(f, done, marks[done], broken)
+    if not skip:
+        refuse(broken | faults, len(files))
 
 # %% ../nbs/90_data.ipynb #f83eb1f9
 def pack(
-    root, # folder of the images; the pack goes into root/.tinydiff
-    files:list, # paths of N images in it
-    size:int, # height and width in the pack
-    channels:int, # 1 or 3
-    crop:int=0, # width of the square, 0 for the largest
-    skip:bool=False, # whether broken images are passed over
-) -> tuple: # path of a .npy file, (N, channels, size, size) uint8; the numbers of the broken images, which are black
+    root,  # folder of the images; the pack goes into root/.tinydiff
+    files: list,  # paths of N images in it
+    size: int,  # height and width in the pack
+    channels: int,  # 1 or 3
+    crop: int = 0,  # width of the square, 0 for the largest
+    skip: bool = False,  # whether broken images are passed over
+) -> tuple:  # path of a .npy file, (N, channels, size, size) uint8; the numbers of the broken images, which are black
     "All images in one file, made on first use and continued where it was stopped; a ValueError lists what is broken, an OSError says why the file cannot be written."
-    npy, shape, marks, head = Path(root) / ".tinydiff" / f"{size}x{size}x{channels}{f'-crop{crop}' if crop else ''}.npy", (channels, size, size), stamps(root, files), io.BytesIO()
-    np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": (len(files), *shape)})
+    npy, shape, marks, head = (
+        Path(root) / ".tinydiff" / f"{size}x{size}x{channels}{f'-crop{crop}' if crop else ''}.npy",
+        (channels, size, size),
+        stamps(root, files),
+        io.BytesIO(),
+    )
+    np.lib.format.write_array_header_1_0(
+        head, {"descr": "|u1", "fortran_order": False, "shape": (len(files), *shape)}
+    )
     head, row = head.getvalue(), int(np.prod(shape))
     whole = lambda: packed(npy, marks, len(head), row)[0] == len(files)
     try:
         if not whole():
             npy.parent.mkdir(exist_ok=True)
             with FileLock(f"{npy}.lock"):
-                if not whole(): # nor has another process made it meanwhile
+                if not whole():  # nor has another process made it meanwhile
                     npy.unlink(missing_ok=True)
                     fill(npy.with_suffix(".part"), files, marks, head, shape, crop, skip)
                     os.replace(npy.with_suffix(".part"), npy)
-    except OSError as e: raise OSError(f"{npy.parent} cannot be written ({e.strerror or e}): {len(files):,} packed images take {len(files) * row:,} bytes there; make room, or put the images or links to them into a folder that can be written") from None
+    except OSError as e:
+        raise OSError(
+            f"{npy.parent} cannot be written ({e.strerror or e}): {len(files):,} packed images take {len(files) * row:,} bytes there; make room, or put the images or links to them into a folder that can be written"
+        ) from None
     broken = packed(npy, marks, len(head), row)[1]
-    if not skip: refuse(broken, len(files))
+    if not skip:
+        refuse(broken, len(files))
     return npy, list(broken)
 
 # %% ../nbs/90_data.ipynb #d5267a87
 def fits(
-    nbytes:int, # size of an array
+    nbytes: int,  # size of an array
 ) -> bool:
     "Whether it takes, in every process of this run, at most half of the memory that is available now; False where the system does not tell."
-    try: free = 1024 * int(re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())[1])
-    except (OSError, TypeError): return False
-    try: free = min(free, int(Path("/sys/fs/cgroup/memory.max").read_text())) # a container's limit
-    except (OSError, ValueError): pass # it has none
+    try:
+        free = 1024 * int(
+            re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())[1]
+        )
+    except (OSError, TypeError):
+        return False
+    try:
+        free = min(free, int(Path("/sys/fs/cgroup/memory.max").read_text()))  # a container's limit
+    except (OSError, ValueError):
+        pass  # it has none
     return 2 * nbytes * int(os.environ.get("LOCAL_WORLD_SIZE", 1)) <= free
 
 # %% ../nbs/90_data.ipynb #c6209410
@@ -272,92 +375,146 @@ IMAGE_FILES = set(".png .jpg .jpeg .jfif .webp .bmp .gif .tif .tiff .pgm .ppm .a
 
 # %% ../nbs/90_data.ipynb #1242f3bf
 def natural(
-    path, # a path or a text
+    path,  # a path or a text
 ) -> tuple:
     "A key for sorting: numbers count by their value, not digit by digit."
     return [int(s) if s.isdecimal() else s for s in re.split(r"(\d+)", str(path))], str(path)
 
 # %% ../nbs/90_data.ipynb #ece74caa
 def take(
-    x, # (N, C, H, W) uint8, a tensor or a `Mapped`
-    rows:torch.Tensor, # (M,) int64
-): # (M, C, H, W), of the same kind
+    x,  # (N, C, H, W) uint8, a tensor or a `Mapped`
+    rows: torch.Tensor,  # (M,) int64
+):  # (M, C, H, W), of the same kind
     "Some of the images."
     return Mapped(x.path, x.rows[rows]) if isinstance(x, Mapped) else x[rows]
 
 # %% ../nbs/90_data.ipynb #4503ac8e
 def folder(
-    root, # a folder of images; its sub-folders, if any, are the classes
-    image_size:int=64, # height and width of the result
-    channels:int=3, # 1 for gray, 3 for colour
-    crop:int=0, # width of the square cut out of the centre, in pixels of the files; 0 for the largest
-    skip:bool=False, # whether to leave out broken images
-) -> tuple: # images (N, channels, image_size, image_size) uint8, a tensor or a `Mapped`; labels (N,) int64 or None; class names
+    root,  # a folder of images; its sub-folders, if any, are the classes
+    image_size: int = 64,  # height and width of the result
+    channels: int = 3,  # 1 for gray, 3 for colour
+    crop: int = 0,  # width of the square cut out of the centre, in pixels of the files; 0 for the largest
+    skip: bool = False,  # whether to leave out broken images
+) -> tuple:  # images (N, channels, image_size, image_size) uint8, a tensor or a `Mapped`; labels (N,) int64 or None; class names
     "Any folder of images, of any size and shape, packed on first use; what cannot be read is named in a ValueError."
     root = Path(root).expanduser()
-    if not root.is_dir(): raise FileNotFoundError(f"there is no data folder {root}: name one with --data")
-    if channels not in (1, 3): raise ValueError(f"a folder of images is read with channels 1 (gray) or 3 (colour), not {channels}")
+    if not root.is_dir():
+        raise FileNotFoundError(f"there is no data folder {root}: name one with --data")
+    if channels not in (1, 3):
+        raise ValueError(
+            f"a folder of images is read with channels 1 (gray) or 3 (colour), not {channels}"
+        )
     visible = lambda p: not any(part.startswith(".") for part in p.relative_to(root).parts)
-    files = sorted((p for p in root.rglob("*") if p.suffix.lower() in IMAGE_FILES and visible(p) and p.is_file()), key=natural)
-    if not files: raise ValueError(f"{root} holds no image: put files such as .png or .jpg into it, or into one sub-folder per class")
+    files = sorted(
+        (
+            p
+            for p in root.rglob("*")
+            if p.suffix.lower() in IMAGE_FILES and visible(p) and p.is_file()
+        ),
+        key=natural,
+    )
+    if not files:
+        raise ValueError(
+            f"{root} holds no image: put files such as .png or .jpg into it, or into one sub-folder per class"
+        )
     parts = [p.relative_to(root).parts[:-1] for p in files]
     classes = sorted({p[0] for p in parts if p})
-    if classes and not all(parts): raise ValueError(f"{root} holds images both beside and inside its class folders, for example {files[parts.index(())]}: use one or the other")
-    (npy, broken), number = pack(root, files, image_size, channels, crop, skip), {name: k for k, name in enumerate(classes)}
+    if classes and not all(parts):
+        raise ValueError(
+            f"{root} holds images both beside and inside its class folders, for example {files[parts.index(())]}: use one or the other"
+        )
+    (npy, broken), number = (
+        pack(root, files, image_size, channels, crop, skip),
+        {name: k for k, name in enumerate(classes)},
+    )
     x = torch.from_numpy(np.load(npy)) if fits(npy.stat().st_size) else Mapped(npy)
     y = torch.tensor([number[p[0]] for p in parts]) if classes else None
-    if not broken: return x, y, classes
-    if len(broken) == len(files): raise ValueError(f"{root} holds {len(files):,} files with the names of images, and not one of them can be read")
+    if not broken:
+        return x, y, classes
+    if len(broken) == len(files):
+        raise ValueError(
+            f"{root} holds {len(files):,} files with the names of images, and not one of them can be read"
+        )
     good = torch.from_numpy(np.delete(np.arange(len(files)), broken))
     return take(x, good), None if y is None else y[good], classes
 
 # %% ../nbs/90_data.ipynb #881785b6
 def copies(
-    x, # (N, C, H, W) uint8, a tensor or a `Mapped`
-) -> torch.Tensor: # (N,) bool
+    x,  # (N, C, H, W) uint8, a tensor or a `Mapped`
+) -> torch.Tensor:  # (N,) bool
     "Which images have the same pixels as one before them."
-    marks = [hashlib.sha256(im.numpy().tobytes()).digest() for k in range(0, len(x), 1000) for im in x[k:k + 1000]]
+    marks = [
+        hashlib.sha256(im.numpy().tobytes()).digest()
+        for k in range(0, len(x), 1000)
+        for im in x[k : k + 1000]
+    ]
     first = {m: k for k, m in reversed([*enumerate(marks)])}
     return torch.tensor([first[m] < k for k, m in enumerate(marks)])
 
+
 def bordered(
-    x, # (N, C, H, W) uint8, a tensor or a `Mapped`; H = W
-) -> torch.Tensor: # (N,) bool
+    x,  # (N, C, H, W) uint8, a tensor or a `Mapped`; H = W
+) -> torch.Tensor:  # (N,) bool
     "Which images have an edge that is black for at least half of its length."
-    def black(part): # (n, H, W): the brightest channel of each pixel
-        edges = torch.stack([part[:, 0], part[:, -1], part[:, :, 0], part[:, :, -1]], dim=1) # (n, 4, W)
+
+    def black(part):  # (n, H, W): the brightest channel of each pixel
+        edges = torch.stack(
+            [part[:, 0], part[:, -1], part[:, :, 0], part[:, :, -1]], dim=1
+        )  # (n, 4, W)
         return ((edges <= 4).float().mean(2) >= 0.5).any(1)
-    return torch.cat([black(x[k:k + 1000].amax(1)) for k in range(0, len(x), 1000)])
+
+    return torch.cat([black(x[k : k + 1000].amax(1)) for k in range(0, len(x), 1000)])
 
 # %% ../nbs/90_data.ipynb #506da4bd
 def images(
-    name:str="cifar10", # "cifar10", "cifar10-sample" (the bundled sheet) or "folder"
-    dir:str="data", # where the data lie
-    image_size:int=32, # height and width
-    channels:int=3, # 1 or 3
-    train:bool=True, # the training set, or the images that are kept out of it
-    crop:int=0, # of a folder: as for `folder`
-    skip:bool=False, # of a folder: as for `folder`
-    tidy:bool=False, # of a folder: leave out exact copies and images with a black border
-    holdout:int=0, # of a folder: how many images to keep out of the training set
-) -> tuple: # images uint8, labels or None, class names
+    name: str = "cifar10",  # "cifar10", "cifar10-sample" (the bundled sheet) or "folder"
+    dir: str = "data",  # where the data lie
+    image_size: int = 32,  # height and width
+    channels: int = 3,  # 1 or 3
+    train: bool = True,  # the training set, or the images that are kept out of it
+    crop: int = 0,  # of a folder: as for `folder`
+    skip: bool = False,  # of a folder: as for `folder`
+    tidy: bool = False,  # of a folder: leave out exact copies and images with a black border
+    holdout: int = 0,  # of a folder: how many images to keep out of the training set
+) -> tuple:  # images uint8, labels or None, class names
     "The images that a config's section `data` describes; a ValueError says what it asks in vain."
-    if name not in ("cifar10", "cifar10-sample", "folder"): raise ValueError(f'data.name is "cifar10", "cifar10-sample" or "folder", not {name!r}')
+    if name not in ("cifar10", "cifar10-sample", "folder"):
+        raise ValueError(f'data.name is "cifar10", "cifar10-sample" or "folder", not {name!r}')
     if name != "folder":
-        if (image_size, channels) != (32, 3): raise ValueError(f"CIFAR-10 has 3 channels and image size 32, but the config's model has {channels} and {image_size}")
-        if crop or skip or tidy or holdout: raise ValueError(f"data.crop, data.skip, data.tidy and data.holdout are for a folder of images, not for {name}")
-        if not (train or name == "cifar10"): raise ValueError("cifar10-sample has no images that the training leaves out")
+        if (image_size, channels) != (32, 3):
+            raise ValueError(
+                f"CIFAR-10 has 3 channels and image size 32, but the config's model has {channels} and {image_size}"
+            )
+        if crop or skip or tidy or holdout:
+            raise ValueError(
+                f"data.crop, data.skip, data.tidy and data.holdout are for a folder of images, not for {name}"
+            )
+        if not (train or name == "cifar10"):
+            raise ValueError("cifar10-sample has no images that the training leaves out")
         return cifar10(dir, train) if name == "cifar10" else cifar10_sample()
-    if crop < 0 or holdout < 0: raise ValueError(f"data.crop and data.holdout must be 0 or more, got {crop} and {holdout}")
-    if not (train or holdout): raise ValueError(f"no image of {dir} was kept out of the training: set data.holdout")
+    if crop < 0 or holdout < 0:
+        raise ValueError(f"data.crop and data.holdout must be 0 or more, got {crop} and {holdout}")
+    if not (train or holdout):
+        raise ValueError(f"no image of {dir} was kept out of the training: set data.holdout")
     x, y, classes = folder(dir, image_size, channels, crop, skip)
     rows = torch.arange(len(x))
     if tidy:
         again, border = copies(x), bordered(x)
         rows = rows[~(again | border)]
-        if train and os.environ.get("RANK", "0") == "0": print(f"{dir}: {again.sum():,} exact copies and {(border & ~again).sum():,} images with a black border are left out of {len(x):,}", file=sys.stderr)
-    if len(rows) <= holdout: raise ValueError(f"data.holdout {holdout:,} leaves nothing of the {len(rows):,} images in {dir} to train on")
+        if train and os.environ.get("RANK", "0") == "0":
+            print(
+                f"{dir}: {again.sum():,} exact copies and {(border & ~again).sum():,} images with a black border are left out of {len(x):,}",
+                file=sys.stderr,
+            )
+    if len(rows) <= holdout:
+        raise ValueError(
+            f"data.holdout {holdout:,} leaves nothing of the {len(rows):,} images in {dir} to train on"
+        )
     out = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:holdout]
     kept = torch.ones(len(rows), dtype=torch.bool).index_fill(0, out, False)
     rows = rows[kept if train else ~kept]
-    return (x, y, classes) if len(rows) == len(x) else (take(x, rows), None if y is None else y[rows], classes)
+    return (
+        (x, y, classes)
+        if len(rows) == len(x)
+        else (take(x, rows), None if y is None else y[rows], classes)
+    )

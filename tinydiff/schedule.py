@@ -12,67 +12,92 @@ import torch
 # %% ../nbs/00_schedule.ipynb #b9ae94f7
 class Schedule:
     "The tables of a variance-preserving diffusion, indexed by t = 0..T (float64; index 0 is clean data): Eqs. (5) and (6); DDPM, section 2."
-    def __init__(self,
-        beta:torch.Tensor, # (T,) the variances β_1..β_T of the noise added at each step, each in (0, 1); ValueError also if they leave ᾱ_T at most 1e-70, where float32 cannot follow, or change nothing
+
+    def __init__(
+        self,
+        beta: torch.Tensor,  # (T,) the variances β_1..β_T of the noise added at each step, each in (0, 1); ValueError also if they leave ᾱ_T at most 1e-70, where float32 cannot follow, or change nothing
     ):
         beta = torch.as_tensor(beta, dtype=torch.float64)
-        if beta.ndim != 1 or len(beta) < 1: raise ValueError(f"a schedule needs T >= 1 values of beta in one row, got shape {tuple(beta.shape)}")
-        if not ((beta > 0) & (beta < 1)).all(): raise ValueError(f"every beta must lie strictly between 0 and 1, got {beta.min():g} to {beta.max():g}")
-        self.beta = torch.cat([beta.new_zeros(1), beta]) # β_0 = 0: nothing has been added to clean data
+        if beta.ndim != 1 or len(beta) < 1:
+            raise ValueError(
+                f"a schedule needs T >= 1 values of beta in one row, got shape {tuple(beta.shape)}"
+            )
+        if not ((beta > 0) & (beta < 1)).all():
+            raise ValueError(
+                f"every beta must lie strictly between 0 and 1, got {beta.min():g} to {beta.max():g}"
+            )
+        self.beta = torch.cat(
+            [beta.new_zeros(1), beta]
+        )  # β_0 = 0: nothing has been added to clean data
         self.alpha = 1 - self.beta
-        self.alpha_bar = self.alpha.cumprod(0) # ᾱ_0 = 1
-        if not ((self.alpha_bar.diff() < 0).all() and self.alpha_bar[-1] > 1e-70): raise ValueError(f"alpha_bar must fall at every step and stay above 1e-70, but betas from {beta.min():g} to {beta.max():g} lead to {self.alpha_bar[-1]:g}: choose others, or fewer steps")
-        self.snr = self.alpha_bar / (1 - self.alpha_bar) # SNR_0 = ∞
+        self.alpha_bar = self.alpha.cumprod(0)  # ᾱ_0 = 1
+        if not ((self.alpha_bar.diff() < 0).all() and self.alpha_bar[-1] > 1e-70):
+            raise ValueError(
+                f"alpha_bar must fall at every step and stay above 1e-70, but betas from {beta.min():g} to {beta.max():g} lead to {self.alpha_bar[-1]:g}: choose others, or fewer steps"
+            )
+        self.snr = self.alpha_bar / (1 - self.alpha_bar)  # SNR_0 = ∞
         self.T = len(beta)
 
-    def to(self,
-        device, # a torch device
-    ): # a Schedule
+    def to(
+        self,
+        device,  # a torch device
+    ):  # a Schedule
         "The same schedule with its tables on `device`."
         new = object.__new__(type(self))
-        new.__dict__ = {k: v.to(device) if torch.is_tensor(v) else v for k, v in self.__dict__.items()}
+        new.__dict__ = {
+            k: v.to(device) if torch.is_tensor(v) else v for k, v in self.__dict__.items()
+        }
         return new
 
-    def __repr__(self): return f"Schedule(T={self.T}, beta {self.beta[1]:.2g} to {self.beta[-1]:.2g}, alpha_bar[T]={self.alpha_bar[-1]:.2g})"
+    def __repr__(self):
+        return f"Schedule(T={self.T}, beta {self.beta[1]:.2g} to {self.beta[-1]:.2g}, alpha_bar[T]={self.alpha_bar[-1]:.2g})"
 
 # %% ../nbs/00_schedule.ipynb #976a2dee
-MOST = 1_000_000 # noise steps: far more than anyone uses, and still a small table
+MOST = 1_000_000  # noise steps: far more than anyone uses, and still a small table
+
 
 def linear_schedule(
-    T:int=1000, # number of steps, 1 to a million, else ValueError
-    beta_start:float=1e-4, # β_1, in (0, 1)
-    beta_end:float=0.02, # β_T, in (0, 1)
+    T: int = 1000,  # number of steps, 1 to a million, else ValueError
+    beta_start: float = 1e-4,  # β_1, in (0, 1)
+    beta_end: float = 0.02,  # β_T, in (0, 1)
 ) -> Schedule:
     "β grows linearly with t: Eq. (7); DDPM, section 4. It is not rescaled when T changes."
-    if not isinstance(T, int) or not 1 <= T <= MOST: raise ValueError(f"T is the number of noise steps and must lie between 1 and {MOST:,}, got {T}")
+    if not isinstance(T, int) or not 1 <= T <= MOST:
+        raise ValueError(
+            f"T is the number of noise steps and must lie between 1 and {MOST:,}, got {T}"
+        )
     return Schedule(torch.linspace(beta_start, beta_end, T, dtype=torch.float64))
 
 # %% ../nbs/00_schedule.ipynb #6713b9c0
 def cosine_schedule(
-    T:int=1000, # number of steps, 1 to a million, else ValueError
-    s:float=0.008, # offset that keeps β from vanishing near t = 0, at least 0, else ValueError
-    max_beta:float=0.999, # upper limit of β, in (0, 1)
+    T: int = 1000,  # number of steps, 1 to a million, else ValueError
+    s: float = 0.008,  # offset that keeps β from vanishing near t = 0, at least 0, else ValueError
+    max_beta: float = 0.999,  # upper limit of β, in (0, 1)
 ) -> Schedule:
     "ᾱ follows a squared cosine, with β clipped at `max_beta`: Eqs. (8) and (9); Improved DDPM, eq. 17."
-    if not isinstance(T, int) or not 1 <= T <= MOST: raise ValueError(f"T is the number of noise steps and must lie between 1 and {MOST:,}, got {T}")
-    if s < 0: raise ValueError(f"the cosine offset s must not be negative, got {s}")
+    if not isinstance(T, int) or not 1 <= T <= MOST:
+        raise ValueError(
+            f"T is the number of noise steps and must lie between 1 and {MOST:,}, got {T}"
+        )
+    if s < 0:
+        raise ValueError(f"the cosine offset s must not be negative, got {s}")
     f = torch.cos((torch.arange(T + 1, dtype=torch.float64) / T + s) / (1 + s) * math.pi / 2) ** 2
     return Schedule((1 - f[1:] / f[:-1]).clamp(max=max_beta))
 
 # %% ../nbs/00_schedule.ipynb #6c27cccd
 def like(
-    v:torch.Tensor, # (B,) or a single value
-    x:torch.Tensor, # (B, ...) the batch that it will meet
-) -> torch.Tensor: # (B, 1, ..., 1) or (1, ..., 1), in the dtype and on the device of `x`
+    v: torch.Tensor,  # (B,) or a single value
+    x: torch.Tensor,  # (B, ...) the batch that it will meet
+) -> torch.Tensor:  # (B, 1, ..., 1) or (1, ..., 1), in the dtype and on the device of `x`
     "Shape and cast `v` so that it broadcasts against the batch `x`."
     return v.to(x).reshape(-1, *[1] * (x.ndim - 1))
 
 # %% ../nbs/00_schedule.ipynb #c7978366
 def at(
-    table:torch.Tensor, # (T+1,) a table of a schedule, or a function of one
-    t:torch.Tensor, # (B,) int64 in 0..T, or one int
-    x:torch.Tensor, # (B, ...) the batch that the values will meet
-) -> torch.Tensor: # (B, 1, ..., 1) `table[t]` in the dtype and on the device of `x`
+    table: torch.Tensor,  # (T+1,) a table of a schedule, or a function of one
+    t: torch.Tensor,  # (B,) int64 in 0..T, or one int
+    x: torch.Tensor,  # (B, ...) the batch that the values will meet
+) -> torch.Tensor:  # (B, 1, ..., 1) `table[t]` in the dtype and on the device of `x`
     "Look `t` up in `table`, ready to broadcast against the batch `x`."
     return like(table.to(x.device)[t], x)
 
@@ -81,15 +106,21 @@ schedules = dict(linear=linear_schedule, cosine=cosine_schedule)
 
 # %% ../nbs/00_schedule.ipynb #29d9f5d9
 def timesteps(
-    T:int, # steps of the schedule
-    steps:int, # steps to take, 1..T, else ValueError
-    spacing:str="uniform", # "uniform" (trailing), "leading" or "quadratic", else ValueError
-) -> list: # steps+1 ints, strictly falling, ending in 0; the first is T, but less for "leading"
+    sched: Schedule,
+    steps: int,  # steps to take, 1..T, else ValueError
+    spacing: str = "uniform",  # "uniform" (trailing), "leading" or "quadratic", else ValueError
+) -> list:  # steps+1 ints, strictly falling, ending in 0; the first is T, but less for "leading"
     "The levels that a sampler visits, from the noisiest to clean data: Eq. (12); DDIM, appendix D.2."
-    if not 1 <= steps <= T: raise ValueError(f"the number of sampling steps must be between 1 and T={T}, got {steps}")
+    T = sched.T
+    if not 1 <= steps <= T:
+        raise ValueError(f"the number of sampling steps must be between 1 and T={T}, got {steps}")
     i = torch.arange(steps, -1, -1, dtype=torch.float64)
-    if spacing == "uniform": t = i * T / steps
-    elif spacing == "leading": t = torch.cat([(i[1:]) * (T // steps) + 1, i[-1:]])
-    elif spacing == "quadratic": t = torch.maximum(T * (i / steps) ** 2, i)
-    else: raise ValueError(f'spacing is "uniform", "leading" or "quadratic", not {spacing!r}')
+    if spacing == "uniform":
+        t = i * T / steps
+    elif spacing == "leading":
+        t = torch.cat([(i[1:]) * (T // steps) + 1, i[-1:]])
+    elif spacing == "quadratic":
+        t = torch.maximum(T * (i / steps) ** 2, i)
+    else:
+        raise ValueError(f'spacing is "uniform", "leading" or "quadratic", not {spacing!r}')
     return t.round().long().tolist()

@@ -15,99 +15,233 @@ from .unet import outline, with_weights
 
 # %% ../nbs/93_share.ipynb #4e07234f
 def numbers(
-    results, # folder with the JSON files that eval_fid.py wrote
-    sha256:str, # of the file with the weights
-) -> list: # rows of text: what, value, of unseen real images, command
+    results,  # folder with the JSON files that eval_fid.py wrote
+    sha256: str,  # of the file with the weights
+) -> list:  # rows of text: what, value, of unseen real images, command
     "What was measured of these weights, from files alone."
     rows = []
     for path in sorted(Path(results).glob("*.json")):
         try:
             r = json.loads(path.read_text())
-            if not isinstance(r, dict) or r.get("checkpoint_sha256") != sha256: continue
-            command = shlex.join(re.sub(r"(^|=)(~|\.\.|/).*/", r"\1", word) for word in shlex.split(r["command"])).replace("|", r"\|") # where its maker keeps files says nothing to others
-            if "bits_per_dim" in r: rows += [("bits per dimension, at most", f"{r['bits_per_dim']:.2f} ± {r['standard_error']:.2f}", "", command), ("ε-MSE of unseen images", f"{r['eps_mse']:.4f}", "", command)]
-            if "distance" not in r: continue
-            real, how = r.get("unseen", {}), f"{r['sampler'].upper()}, {r['steps']} steps" + (f", w = {r['w']:g}" if "w" in r else "")
-            rows.append((f"{r['features']} to {Path(r['reference']).name}, n = {r['n']:,}; {how}", f"{r['distance']:.1f}", f"{real['distance']:.1f} (n = {real['n']:,})" if real else "", command))
-            if "class_accuracy" in r: rows.append((f"class accuracy; {how}", f"{r['class_accuracy']:.2f}", f"{real['class_accuracy']:.2f}" if real else "", command))
-        except Exception as e: raise ValueError(f"{path} is not what eval_fid.py wrote ({type(e).__name__}): remove it, or name another folder with --results") from None
+            if not isinstance(r, dict) or r.get("checkpoint_sha256") != sha256:
+                continue
+            command = shlex.join(
+                re.sub(r"(^|=)(~|\.\.|/).*/", r"\1", word) for word in shlex.split(r["command"])
+            ).replace("|", r"\|")  # where its maker keeps files says nothing to others
+            if "bits_per_dim" in r:
+                rows += [
+                    (
+                        "bits per dimension, at most",
+                        f"{r['bits_per_dim']:.2f} ± {r['standard_error']:.2f}",
+                        "",
+                        command,
+                    ),
+                    ("ε-MSE of unseen images", f"{r['eps_mse']:.4f}", "", command),
+                ]
+            if "distance" not in r:
+                continue
+            real, how = (
+                r.get("unseen", {}),
+                f"{r['sampler'].upper()}, {r['steps']} steps"
+                + (f", w = {r['w']:g}" if "w" in r else ""),
+            )
+            rows.append(
+                (
+                    f"{r['features']} to {Path(r['reference']).name}, n = {r['n']:,}; {how}",
+                    f"{r['distance']:.1f}",
+                    f"{real['distance']:.1f} (n = {real['n']:,})" if real else "",
+                    command,
+                )
+            )
+            if "class_accuracy" in r:
+                rows.append(
+                    (
+                        f"class accuracy; {how}",
+                        f"{r['class_accuracy']:.2f}",
+                        f"{real['class_accuracy']:.2f}" if real else "",
+                        command,
+                    )
+                )
+        except Exception as e:
+            raise ValueError(
+                f"{path} is not what eval_fid.py wrote ({type(e).__name__}): remove it, or name another folder with --results"
+            ) from None
     return rows
 
 # %% ../nbs/93_share.ipynb #ee7f7a29
 def model_card(
-    name:str, # title
-    config:dict, # the checkpoint's
-    images:int, # images that it has seen
-    rows:list, # from `numbers`
-    licence:str, # an identifier of the hub, such as apache-2.0
-    picture:str|None, # what samples.png shows, such as ddim50_w3, if there is one
-) -> str: # Markdown, with the YAML header that the hub reads
+    name: str,  # title
+    config: dict,  # the checkpoint's
+    images: int,  # images that it has seen
+    rows: list,  # from `numbers`
+    licence: str,  # an identifier of the hub, such as apache-2.0
+    picture: str | None,  # what samples.png shows, such as ddim50_w3, if there is one
+) -> str:  # Markdown, with the YAML header that the hub reads
     "Data, recipe, numbers and limits of a checkpoint, and how to use it."
     d, m, r, K = config["data"], config["model"], config["train"], config["model"]["num_classes"]
-    data = {"cifar10": "CIFAR-10 (Alex Krizhevsky, 2009)", "cifar10-sample": "1,000 test images of CIFAR-10"}.get(d["name"], "a folder of images")
-    head = yaml.safe_dump(dict(license=licence, library_name="tinydiff", pipeline_tag="unconditional-image-generation", tags=["diffusion", "ddpm", "ddim"]), sort_keys=False)
-    parts = [f"---\n{head}---", f"# {name}", f"A denoising diffusion model of {m['image_size']}x{m['image_size']} images, with {sum(p.numel() for p in outline(m).parameters()):,} parameters" + (f" and {K} classes" + (f": {', '.join(d['classes'])}" if d["classes"] else "") if K else ", without classes") + "."]
-    if picture: parts.append(f"![samples, not selected: {picture}](samples.png)")
-    parts += ["## Use", f"    pip install git+https://github.com/tinydiff/tinydiff\n    tinydiff-sample --ckpt {name}", f"or `model, sched, config = tinydiff.train.load(\"{name}\")`; `model(x, t, c)` returns the predicted noise.",
-              "## Data", f"Trained on {data}." + (f" {d['about']}" if d["about"] else ""),
-              "## Recipe", f"{images:,} images seen in steps of {r['batch']}, {r.get('optimizer', 'adam').capitalize()} at {r['lr']:g}, average of half-life {r['ema'][0]:,} images, {config['schedule']['name']} schedule of {config['schedule']['T']:,} steps, prediction of {r['predict']}. All of it is in `config.json`."]
-    if rows: parts += ["## Numbers", "\n".join(["| measure | value | unseen real images | command |", "|---|---|---|---|", *(f"| {a} | {b} | {c} | `{cmd}` |" for a, b, c, cmd in rows)])]
-    parts += ["## Limits", "It draws what its data show, with their gaps and their bias, at their resolution. It knows no text. A sample may resemble a training image: look at its nearest neighbours (`eval_fid.py --neighbours`) before you publish one."]
+    data = {
+        "cifar10": "CIFAR-10 (Alex Krizhevsky, 2009)",
+        "cifar10-sample": "1,000 test images of CIFAR-10",
+    }.get(d["name"], "a folder of images")
+    head = yaml.safe_dump(
+        dict(
+            license=licence,
+            library_name="tinydiff",
+            pipeline_tag="unconditional-image-generation",
+            tags=["diffusion", "ddpm", "ddim"],
+        ),
+        sort_keys=False,
+    )
+    parts = [
+        f"---\n{head}---",
+        f"# {name}",
+        f"A denoising diffusion model of {m['image_size']}x{m['image_size']} images, with {sum(p.numel() for p in outline(m).parameters()):,} parameters"
+        + (
+            f" and {K} classes" + (f": {', '.join(d['classes'])}" if d["classes"] else "")
+            if K
+            else ", without classes"
+        )
+        + ".",
+    ]
+    if picture:
+        parts.append(f"![samples, not selected: {picture}](samples.png)")
+    parts += [
+        "## Use",
+        f"    pip install git+https://github.com/tinydiff/tinydiff\n    tinydiff-sample --ckpt {name}",
+        f'or `model, sched, config = tinydiff.train.load("{name}")`; `model(x, t, c)` returns the predicted noise.',
+        "## Data",
+        f"Trained on {data}." + (f" {d['about']}" if d["about"] else ""),
+        "## Recipe",
+        f"{images:,} images seen in steps of {r['batch']}, {r.get('optimizer', 'adam').capitalize()} at {r['lr']:g}, average of half-life {r['ema'][0]:,} images, {config['schedule']['name']} schedule of {config['schedule']['T']:,} steps, prediction of {r['predict']}. All of it is in `config.json`.",
+    ]
+    if rows:
+        parts += [
+            "## Numbers",
+            "\n".join(
+                [
+                    "| measure | value | unseen real images | command |",
+                    "|---|---|---|---|",
+                    *(f"| {a} | {b} | {c} | `{cmd}` |" for a, b, c, cmd in rows),
+                ]
+            ),
+        ]
+    parts += [
+        "## Limits",
+        "It draws what its data show, with their gaps and their bias, at their resolution. It knows no text. A sample may resemble a training image: look at its nearest neighbours (`eval_fid.py --neighbours`) before you publish one.",
+    ]
     return "\n\n".join(parts) + "\n"
 
 # %% ../nbs/93_share.ipynb #1300a493
 FILES = {"README.md", "config.json", "model.safetensors", "samples.png"}
 
-def made(folder): # a path
+
+def made(folder):  # a path
     "Whether the folder is empty, or holds what `make_folder` writes and nothing else."
     names = {f.name for f in folder.iterdir()} if folder.is_dir() else {""}
-    return not names or {"README.md"} <= names <= FILES and (folder / "README.md").is_file() and "library_name: tinydiff" in (folder / "README.md").read_text(errors="replace")
+    return (
+        not names
+        or {"README.md"} <= names <= FILES
+        and (folder / "README.md").is_file()
+        and "library_name: tinydiff" in (folder / "README.md").read_text(errors="replace")
+    )
 
-def make_folder(src, name, folder, results, licence): # a checkpoint; its name; where it goes; as for `numbers`; as for `model_card`
+
+def make_folder(
+    src, name, folder, results, licence
+):  # a checkpoint; its name; where it goes; as for `numbers`; as for `model_card`
     "Write all that is published of a checkpoint; return the paths."
     config, weights, images = find(src)
-    config, file = fill(config), Path(src) if Path(src).is_file() else Path(src) / "model.safetensors"
-    if not file.exists(): raise FileNotFoundError(f"there is no checkpoint {src} here: publish a .pt file or a folder")
-    with_weights(config["model"], weights) # refused if they do not fit
+    config, file = (
+        fill(config),
+        Path(src) if Path(src).is_file() else Path(src) / "model.safetensors",
+    )
+    if not file.exists():
+        raise FileNotFoundError(
+            f"there is no checkpoint {src} here: publish a .pt file or a folder"
+        )
+    with_weights(config["model"], weights)  # refused if they do not fit
     config["data"]["dir"] = "data"
-    grids, rows = sorted(Path(results).glob("dd[ip]m*.png")), numbers(results, hashlib.sha256(file.read_bytes()).hexdigest())
-    card = model_card(name, config, images, rows, licence or ("other" if config["data"]["name"] == "folder" else "apache-2.0"), grids[-1].stem if grids else None)
+    grids, rows = (
+        sorted(Path(results).glob("dd[ip]m*.png")),
+        numbers(results, hashlib.sha256(file.read_bytes()).hexdigest()),
+    )
+    card = model_card(
+        name,
+        config,
+        images,
+        rows,
+        licence or ("other" if config["data"]["name"] == "folder" else "apache-2.0"),
+        grids[-1].stem if grids else None,
+    )
     folder.mkdir(parents=True, exist_ok=True)
-    with instead(folder / "README.md") as tmp: tmp.write_text(card) # first, so that `made` knows a folder that was left unfinished
+    with instead(folder / "README.md") as tmp:
+        tmp.write_text(card)  # first, so that `made` knows a folder that was left unfinished
     save_folder(folder, config, weights, images)
-    if file.name == "model.safetensors" and file != folder / file.name: shutil.copyfile(file, folder / file.name) # to the bit, as it was measured
-    (folder / "samples.png").unlink(missing_ok=True) # of another time
-    if grids: shutil.copyfile(grids[-1], folder / "samples.png")
+    if file.name == "model.safetensors" and file != folder / file.name:
+        shutil.copyfile(file, folder / file.name)  # to the bit, as it was measured
+    (folder / "samples.png").unlink(missing_ok=True)  # of another time
+    if grids:
+        shutil.copyfile(grids[-1], folder / "samples.png")
     return sorted(folder.iterdir())
 
 # %% ../nbs/93_share.ipynb #70917b8e
 @guard
-def publish_main(argv=None): # list of arguments; those of the command line by default
+def publish_main(argv=None):  # list of arguments; those of the command line by default
     "Make the folder of a checkpoint with its model card, and upload it to the Hugging Face hub."
-    p = argparse.ArgumentParser(usage="%(prog)s [options]", description=publish_main.__doc__, formatter_class=Help, epilog="example: %(prog)s --ckpt out/cifar10/ema.pt --repo user/name --dry-run")
+    p = argparse.ArgumentParser(
+        usage="%(prog)s [options]",
+        description=publish_main.__doc__,
+        formatter_class=Help,
+        epilog="example: %(prog)s --ckpt out/cifar10/ema.pt --repo user/name --dry-run",
+    )
     p.add_argument("--ckpt", required=True, help=".pt file or folder")
     p.add_argument("--repo", required=True, metavar="USER/NAME", help="where it goes on the hub")
-    p.add_argument("--results", metavar="DIR", help="what eval_fid.py wrote (default: results/<run>)")
-    p.add_argument("--licence", help="of the weights, as the hub names it (default: apache-2.0, or other for a folder of images)")
+    p.add_argument(
+        "--results", metavar="DIR", help="what eval_fid.py wrote (default: results/<run>)"
+    )
+    p.add_argument(
+        "--licence",
+        help="of the weights, as the hub names it (default: apache-2.0, or other for a folder of images)",
+    )
     p.add_argument("--out", metavar="DIR", help="the folder to make (default: out/hub/NAME)")
     p.add_argument("--dry-run", action="store_true", help="make the folder, upload nothing")
     p.add_argument("--yes", action="store_true", help="do not ask")
     p.add_argument("--force", **FORCE)
     a = p.parse_args(argv)
-    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", a.repo, re.ASCII): raise ValueError(f"--repo is user/name, as in https://huggingface.co/user/name, not {a.repo!r}")
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", a.repo, re.ASCII):
+        raise ValueError(
+            f"--repo is user/name, as in https://huggingface.co/user/name, not {a.repo!r}"
+        )
     ckpt, folder = Path(a.ckpt), Path(a.out or Path("out/hub") / a.repo.split("/")[1])
-    if folder.resolve() == ckpt.resolve(): raise ValueError(f"{folder} is the checkpoint itself: choose another folder with --out")
-    if folder.exists() and not (a.force or made(folder)): raise FileExistsError(f"{folder} holds something else: choose another folder with --out, or add --force")
+    if folder.resolve() == ckpt.resolve():
+        raise ValueError(f"{folder} is the checkpoint itself: choose another folder with --out")
+    if folder.exists() and not (a.force or made(folder)):
+        raise FileExistsError(
+            f"{folder} holds something else: choose another folder with --out, or add --force"
+        )
     claim([folder / "README.md"], force=True)
     run = ckpt.resolve().parent.name if ckpt.suffix == ".pt" else ckpt.resolve().name
     files = make_folder(a.ckpt, a.repo, folder, Path(a.results or Path("results") / run), a.licence)
-    for f in files: print(f"{f.stat().st_size:>12,} bytes  {f}")
-    if a.dry_run: return
-    try: sure = a.yes or input(f"Upload these files to {a.repo}, for everybody to see? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError: sure = False # nobody is there to answer
-    if not sure: return print("nothing was uploaded")
+    for f in files:
+        print(f"{f.stat().st_size:>12,} bytes  {f}")
+    if a.dry_run:
+        return
+    try:
+        sure = a.yes or input(
+            f"Upload these files to {a.repo}, for everybody to see? [y/N] "
+        ).strip().lower() in ("y", "yes")
+    except EOFError:
+        sure = False  # nobody is there to answer
+    if not sure:
+        return print("nothing was uploaded")
     from huggingface_hub import HfApi
+
     try:
         HfApi().create_repo(a.repo, exist_ok=True)
-        print(f"uploaded: {HfApi().upload_folder(repo_id=a.repo, folder_path=folder, allow_patterns=sorted(FILES))}")
-    except Exception as e: raise ConnectionError(f"the hub did not take {a.repo} ({type(e).__name__}): log in with `hf auth login`, check name and network; the folder {folder} is ready") from None
+        print(
+            f"uploaded: {HfApi().upload_folder(repo_id=a.repo, folder_path=folder, allow_patterns=sorted(FILES))}"
+        )
+    except Exception as e:
+        raise ConnectionError(
+            f"the hub did not take {a.repo} ({type(e).__name__}): log in with `hf auth login`, check name and network; the folder {folder} is ready"
+        ) from None

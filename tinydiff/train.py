@@ -16,21 +16,35 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 from .forward import Denoiser, q_sample, v_target
-from .runs import UNKNOWN, Budget, Log, alone, begin, everyone, faults, find, ranks, restore, save, stop_signal, unfit
+from tinydiff.runs import (
+    UNKNOWN,
+    Budget,
+    Log,
+    alone,
+    begin,
+    everyone,
+    faults,
+    find,
+    ranks,
+    restore,
+    save,
+    stop_signal,
+    unfit,
+)
 from .schedule import Schedule, schedules
 from .unet import UNet, flops, with_weights
 
 # %% ../nbs/03_train.ipynb #bae8a9d5
 def diffusion_loss(
-    net, # called as net(xt, t, c)
-    sched:Schedule,
-    x0:torch.Tensor, # (B, C, H, W) images in [-1, 1]
-    t:torch.Tensor, # (B,) int64 in 1..T
-    eps:torch.Tensor, # (B, C, H, W) standard normal noise
-    c:torch.Tensor|None=None, # (B,) int64 labels
-    predict:str="eps", # what the network predicts: "eps", "x0" or "v"
-    gamma:float=0., # γ of Eq. (16), 0 for the plain squared error
-) -> torch.Tensor: # (B,) one loss per image
+    net,  # called as net(xt, t, c)
+    sched: Schedule,
+    x0: torch.Tensor,  # (B, C, H, W) images in [-1, 1]
+    t: torch.Tensor,  # (B,) int64 in 1..T
+    eps: torch.Tensor,  # (B, C, H, W) standard normal noise
+    c: torch.Tensor | None = None,  # (B,) int64 labels
+    predict: str = "eps",  # what the network predicts: "eps", "x0" or "v"
+    gamma: float = 0.0,  # γ of Eq. (16), 0 for the plain squared error
+) -> torch.Tensor:  # (B,) one loss per image
     "Mean squared error of the prediction, image by image: L_simple, Eq. (14) (DDPM, eq. 14), when the network predicts ε."
     target = v_target(sched, x0, t, eps) if predict == "v" else {"eps": eps, "x0": x0}[predict]
     loss = (net(q_sample(sched, x0, t, eps), t, c).float() - target).square().flatten(1).mean(1)
@@ -38,78 +52,83 @@ def diffusion_loss(
 
 # %% ../nbs/03_train.ipynb #103cac12
 def min_snr(
-    sched:Schedule,
-    t:torch.Tensor, # (B,) int64 in 1..T
-    predict:str, # "eps", "x0" or "v"
-    gamma:float, # the largest weight of the squared error of x0, above 0
-) -> torch.Tensor: # (B,) float64
+    sched: Schedule,
+    t: torch.Tensor,  # (B,) int64 in 1..T
+    predict: str,  # "eps", "x0" or "v"
+    gamma: float,  # the largest weight of the squared error of x0, above 0
+) -> torch.Tensor:  # (B,) float64
     "The weights of min-SNR-γ, Eq. (16) (Hang and others 2023, section 3.4)."
     snr = sched.snr[t]
     return snr.clamp(max=gamma) / {"eps": snr, "x0": 1, "v": 1 + snr}[predict]
 
 # %% ../nbs/03_train.ipynb #254973b1
 def strata(
-    B:int, # batch size
-    device=None, # a torch device
-) -> torch.Tensor: # (B,) in [0, 1), rising
+    B: int,  # batch size
+    device=None,  # a torch device
+) -> torch.Tensor:  # (B,) in [0, 1), rising
     "One uniform number from each of B equal slices of [0, 1)."
     return (torch.arange(B, device=device) + torch.rand(B, device=device)) / B
 
+
 def stratified_t(
-    B:int, # batch size
-    T:int, # steps of the schedule
-    device=None, # a torch device
-) -> torch.Tensor: # (B,) int64 in 1..T, in rising order
+    B: int,  # batch size
+    T: int,  # steps of the schedule
+    device=None,  # a torch device
+) -> torch.Tensor:  # (B,) int64 in 1..T, in rising order
     "One t from each of B equal slices of 1..T: each is uniform over its slice, and together they cover the range, Eq. (17)."
     return (strata(B, device) * T).long().clamp(max=T - 1) + 1
 
 # %% ../nbs/03_train.ipynb #a478beec
 def normal_t(
-    B:int, # batch size
-    sched:Schedule,
-    mean:float, # of the log-SNR
-    std:float, # its standard deviation, above 0
-) -> torch.Tensor: # (B,) int64 in 1..T, in rising order
+    B: int,  # batch size
+    sched: Schedule,
+    mean: float,  # of the log-SNR
+    std: float,  # its standard deviation, above 0
+) -> torch.Tensor:  # (B,) int64 in 1..T, in rising order
     "One t from each of B slices of equal probability; log-SNR is normal, Eq. (18) (EDM, section 5)."
-    up_to = torch.special.ndtr((mean - sched.snr[1:].log()) / std) # (T,)
+    up_to = torch.special.ndtr((mean - sched.snr[1:].log()) / std)  # (T,)
     u = strata(B, up_to.device).double()
     return torch.searchsorted(up_to, u).clamp(max=sched.T - 1) + 1
 
 # %% ../nbs/03_train.ipynb #c0fbc186
 def drop_labels(
-    c:torch.Tensor, # (B,) int64 labels
-    p:float, # probability of dropping each one, 0..1
-    null:int, # the label that means "no label"
-) -> torch.Tensor: # (B,) int64
-    "Replace each label by the null label with probability `p`, image by image."
-    return torch.where(torch.rand(c.shape, device=c.device) < p, null, c)
+    c: torch.Tensor,  # (B,) int64 labels
+    p: float,  # probability of dropping each one, 0..1
+) -> torch.Tensor:  # (B,) int64
+    "Replace each label by -1, which means no label, with probability `p`, image by image."
+    return torch.where(torch.rand(c.shape, device=c.device) < p, -1, c)
 
 # %% ../nbs/03_train.ipynb #e85c2bd4
 class EMA:
     "Exponential moving averages of a network's parameters, Eqs. (19) and (20), one for each half-life, counted in images."
-    def __init__(self,
-        net, # the network to follow
-        halves=(500_000,), # half-lives, in images
-        ramp:float=0.05, # the first half-life as a share of the images seen so far, while that is shorter
+
+    def __init__(
+        self,
+        net,  # the network to follow
+        halves=(500_000,),  # half-lives, in images
+        ramp: float = 0.05,  # the first half-life as a share of the images seen so far, while that is shorter
     ):
-        self.ramp, self.live = ramp, net.state_dict() # shares its memory with the network
+        self.ramp, self.live = ramp, net.state_dict()  # shares its memory with the network
         self.shadows = {h: {k: v.clone() for k, v in self.live.items()} for h in halves}
 
     @torch.no_grad()
-    def update(self,
-        seen:int, # images seen so far, with this step's
-        batch:int, # images of this step
+    def update(
+        self,
+        seen: int,  # images seen so far, with this step's
+        batch: int,  # images of this step
     ):
         young = min(1, self.ramp * seen / next(iter(self.shadows)))
         for h, shadow in self.shadows.items():
-            torch._foreach_lerp_(list(shadow.values()), list(self.live.values()), 1 - 0.5 ** (batch / (young * h)))
+            torch._foreach_lerp_(
+                list(shadow.values()), list(self.live.values()), 1 - 0.5 ** (batch / (young * h))
+            )
 
 # %% ../nbs/03_train.ipynb #5b0946cf
 @torch.no_grad()
 def orthogonalize(
-    G:torch.Tensor, # (..., m, n) matrices, float32 or float64
-    steps:int=5, # of Newton–Schulz
-) -> torch.Tensor: # (..., m, n): the singular vectors of G, with singular values near 1
+    G: torch.Tensor,  # (..., m, n) matrices, float32 or float64
+    steps: int = 5,  # of Newton–Schulz
+) -> torch.Tensor:  # (..., m, n): the singular vectors of G, with singular values near 1
     "Towards the polar factor by matrix products, Eqs. (24) and (25) (Jordan and others 2024)."
     X = G if G.shape[-2] <= G.shape[-1] else G.mT
     X = X / X.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
@@ -121,16 +140,15 @@ def orthogonalize(
     X = Q @ X
     return X if X.shape == G.shape else X.mT
 
-
 # %% ../nbs/03_train.ipynb #7a602eb0
 def adam_update(
-    params:list, # of tensors, which are changed
-    grads:list, # their gradients
-    means:list, # averages of the gradients, changed
-    squares:list, # and of their squares, changed
-    steps:int, # with this one
-    lr:float, # η
-    betas:tuple, # β_1, β_2
+    params: list,  # of tensors, which are changed
+    grads: list,  # their gradients
+    means: list,  # averages of the gradients, changed
+    squares: list,  # and of their squares, changed
+    steps: int,  # with this one
+    lr: float,  # η
+    betas: tuple,  # β_1, β_2
 ):
     "A step of Adam in place, Eq. (28) (Kingma & Ba 2015, algorithm 1)."
     torch._foreach_lerp_(means, grads, 1 - betas[0])
@@ -144,16 +162,18 @@ def adam_update(
 # %% ../nbs/03_train.ipynb #11a6d69b
 class Muon(torch.optim.Optimizer):
     "Muon for matrices between features, Eq. (27) (Jordan and others 2024), Adam for the rest."
-    def __init__(self,
-        net:nn.Module, # the network, not wrapped
-        lr:float=4e-3, # size of a step, for both parts
-        momentum:float=0.95, # μ of Eq. (26)
-        betas:tuple=(0.9, 0.99), # those of Eq. (28)
+
+    def __init__(
+        self,
+        net: nn.Module,  # the network, not wrapped
+        lr: float = 4e-3,  # size of a step, for both parts
+        momentum: float = 0.95,  # μ of Eq. (26)
+        betas: tuple = (0.9, 0.99),  # those of Eq. (28)
     ):
-        if torch.get_float32_matmul_precision() != "highest": # Eq. (25)
+        if torch.get_float32_matmul_precision() != "highest":  # Eq. (25)
             raise ValueError('Muon needs torch.set_float32_matmul_precision("highest")')
         tables = {m.weight for m in net.modules() if isinstance(m, nn.Embedding)}
-        matrices, rest = {}, [] # matrices of one shape go through in one batch
+        matrices, rest = {}, []  # matrices of one shape go through in one batch
         for p in net.parameters():
             features = p.ndim > 1 and min(p.shape[:2]) >= 16 and p not in tables
             (matrices.setdefault(p.shape, []) if features else rest).append(p)
@@ -161,202 +181,247 @@ class Muon(torch.optim.Optimizer):
         groups.append(dict(params=rest, muon=False))
         super().__init__(groups, dict(lr=lr, momentum=momentum, betas=betas, steps=0))
 
-    def average(self, params, name): # of what; zeros at first
+    def average(self, params, name):  # of what; zeros at first
         for p in params:
-            if name not in self.state[p]: self.state[p][name] = torch.zeros_like(p)
+            if name not in self.state[p]:
+                self.state[p][name] = torch.zeros_like(p)
         return [self.state[p][name] for p in params]
 
     @torch.no_grad()
     def step(self):
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
-            if not params: continue
+            if not params:
+                continue
             group["steps"] += 1
             grads, means = [p.grad for p in params], self.average(params, "mean")
             if not group["muon"]:
                 squares = self.average(params, "square")
-                adam_update(params, grads, means, squares, group["steps"], group["lr"], group["betas"])
+                adam_update(
+                    params, grads, means, squares, group["steps"], group["lr"], group["betas"]
+                )
                 continue
             torch._foreach_lerp_(means, grads, 1 - group["momentum"])
             ahead = torch._foreach_lerp(grads, means, group["momentum"])
-            N = torch.stack([a.flatten(1) for a in ahead]) # (matrices, m, n)
+            N = torch.stack([a.flatten(1) for a in ahead])  # (matrices, m, n)
             length = group["lr"] * 0.2 * max(N.shape[1:]) ** 0.5
             for p, u in zip(params, orthogonalize(N)):
                 p.sub_(u.reshape(p.shape), alpha=length)
-
 
 # %% ../nbs/03_train.ipynb #0fa725c4
 @dataclasses.dataclass
 class Recipe:
     "How to train: the section `train` of a config. Everything that counts, counts images."
-    images:int = 1_500_000 # images to see in all
-    batch:int = 128 # images per step
-    optimizer:str = "muon" # muon or adam
-    lr:float = 4e-3 # size of a step at its plateau
-    warmup:int = 25_000 # images of linear warm-up
-    decay:float = 0.25 # share of the run, at its end, in which lr falls linearly to 0
-    clip:float = 1.0 # largest gradient norm
-    ema:list = dataclasses.field(default_factory=lambda: [500_000]) # half-lives of the EMAs, in images; ema.pt holds the first
-    drop:float = 0.1 # share of labels dropped, for guidance
-    flip:bool = True # mirror half of the images
-    predict:str = "eps" # what the network predicts: eps, x0 or v
-    levels:str = "uniform" # how t is drawn: uniform over 1..T, or normal in log-SNR
-    snr_mean:float = 2.4 # mean of the log-SNR, where levels is normal
-    snr_std:float = 2.4 # its standard deviation
-    gamma:float = 0.0 # min-SNR-γ weight of the loss; 0 for the plain squared error
-    micro:int = 0 # images of one pass through the network; 0 for all of a step's; less needs less memory
-    precision:str = "auto" # auto, bf16 or fp32
-    seed:int = 0 # all random numbers are a function of (seed, step)
-    start:int = 0 # images that the first weights have seen already: those of a checkpoint, if the run began with one
-    log:int = 10_000 # images between two lines of metrics.jsonl
-    save:int = 100_000 # images between two checkpoints
 
-    def lr_at(self, seen): # images seen
+    images: int = 1_500_000  # images to see in all
+    batch: int = 128  # images per step
+    optimizer: str = "muon"  # muon or adam
+    lr: float = 4e-3  # size of a step at its plateau
+    warmup: int = 25_000  # images of linear warm-up
+    decay: float = 0.25  # share of the run, at its end, in which lr falls linearly to 0
+    clip: float = 1.0  # largest gradient norm
+    ema: list = dataclasses.field(
+        default_factory=lambda: [500_000]
+    )  # half-lives of the EMAs, in images; ema.pt holds the first
+    drop: float = 0.1  # share of labels dropped, for guidance
+    flip: bool = True  # mirror half of the images
+    predict: str = "eps"  # what the network predicts: eps, x0 or v
+    levels: str = "uniform"  # how t is drawn: uniform over 1..T, or normal in log-SNR
+    snr_mean: float = 2.4  # mean of the log-SNR, where levels is normal
+    snr_std: float = 2.4  # its standard deviation
+    gamma: float = 0.0  # min-SNR-γ weight of the loss; 0 for the plain squared error
+    micro: int = (
+        0  # images of one pass through the network; 0 for all of a step's; less needs less memory
+    )
+    precision: str = "auto"  # auto, bf16 or fp32
+    seed: int = 0  # all random numbers are a function of (seed, step)
+    start: int = 0  # images that the first weights have seen already: those of a checkpoint, if the run began with one
+    log: int = 10_000  # images between two lines of metrics.jsonl
+    save: int = 100_000  # images between two checkpoints
+
+    def lr_at(self, seen):  # images seen
         "Warm-up, plateau, linear decay."
-        return self.lr * min(1, (seen - self.start + self.batch) / max(1, self.warmup), (self.images - seen) / max(1, self.decay * self.images))
+        return self.lr * min(
+            1,
+            (seen - self.start + self.batch) / max(1, self.warmup),
+            (self.images - seen) / max(1, self.decay * self.images),
+        )
 
 # %% ../nbs/03_train.ipynb #de8ab70e
 def make_optimizer(
-    net:nn.Module, # the network, not wrapped
-    r, # a `Recipe`
+    net: nn.Module,  # the network, not wrapped
+    r,  # a `Recipe`
 ) -> torch.optim.Optimizer:
     "The optimizer that the recipe names."
-    if r.optimizer == "muon": return Muon(net, r.lr)
+    if r.optimizer == "muon":
+        return Muon(net, r.lr)
     return torch.optim.Adam(net.parameters(), r.lr, betas=(0.9, 0.99), fused=True)
 
 # %% ../nbs/03_train.ipynb #16a29dff
 def draw_batch(
-    x, # uint8 images
-    y, # their labels, on the device where the batch is wanted, or None
-    r:Recipe,
-    step:int, # number of the batch
-    sched:Schedule, # on that device
-    null:int, # null label, 0 without labels
-    device, # where the batch is wanted
-) -> tuple: # this process's share: (x0, c, t, eps)
+    x,  # uint8 images
+    y,  # their labels, on the device where the batch is wanted, or None
+    r: Recipe,
+    step: int,  # number of the batch
+    sched: Schedule,  # on that device
+    null: int,  # number of classes, 0 without labels
+    device,  # where the batch is wanted
+) -> tuple:  # this process's share: (x0, c, t, eps)
     "Batch number `step`, a function of (seed, step) alone."
     (rank, world), seed = ranks(), r.seed * 1_000_000_007 + step
     torch.manual_seed(seed)
-    i = torch.randint(len(x), (r.batch,)) # on the CPU, so that it is the same wherever the images lie
-    c = None if y is None or not null else drop_labels(y[i.to(y.device)], r.drop, null)
+    i = torch.randint(
+        len(x), (r.batch,)
+    )  # on the CPU, so that it is the same wherever the images lie
+    c = None if y is None or not null else drop_labels(y[i.to(y.device)], r.drop)
     flip = torch.rand(r.batch, 1, 1, 1, device=device) < (0.5 if r.flip else 0)
-    if r.levels == "normal": t = normal_t(r.batch, sched, r.snr_mean, r.snr_std)
-    else: t = stratified_t(r.batch, sched.T, device)
+    if r.levels == "normal":
+        t = normal_t(r.batch, sched, r.snr_mean, r.snr_std)
+    else:
+        t = stratified_t(r.batch, sched.T, device)
     eps = torch.randn(r.batch, *x.shape[1:], device=device)
     i, c, flip, t, eps = (None if v is None else v[rank::world] for v in (i, c, flip, t, eps))
     x0 = x[i.to(x.device)]
-    if x0.device.type != device.type: x0 = x0.pin_memory().to(device, non_blocking=True)
+    if x0.device.type != device.type:
+        x0 = x0.pin_memory().to(device, non_blocking=True)
     x0 = x0.float() / 127.5 - 1
-    torch.manual_seed(seed + 2_654_435_761 * (rank + 1)) # for dropout
+    torch.manual_seed(seed + 2_654_435_761 * (rank + 1))  # for dropout
     return torch.where(flip, x0.flip(-1), x0), c, t, eps
 
 # %% ../nbs/03_train.ipynb #933eec76
 def use_bf16(
-    precision:str, # "auto", "bf16" or "fp32"
-    device, # a torch device
+    precision: str,  # "auto", "bf16" or "fp32"
+    device,  # a torch device
 ) -> bool:
     "Whether to compute under bf16 autocast: `auto` asks if the hardware multiplies bf16 natively."
-    if precision != "auto": return precision == "bf16"
-    if torch.device(device).type == "cuda": return torch.cuda.is_bf16_supported(including_emulation=False)
-    return any(getattr(torch.cpu, f, bool)() for f in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    if precision != "auto":
+        return precision == "bf16"
+    if torch.device(device).type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return any(
+        getattr(torch.cpu, f, bool)()
+        for f in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )
+
 
 def layout(
-    device, # a torch device
-    bf16:bool, # as `use_bf16` says
+    device,  # a torch device
+    bf16: bool,  # as `use_bf16` says
 ) -> torch.memory_format:
     "How the weights, and with them the images between the layers, lie in memory while training: the channels of a pixel side by side, which is fast for convolutions; but in bf16 on a CPU channel by channel, because the gradient of GroupNorm is slow otherwise."
-    return torch.contiguous_format if bf16 and torch.device(device).type == "cpu" else torch.channels_last
+    return (
+        torch.contiguous_format
+        if bf16 and torch.device(device).type == "cpu"
+        else torch.channels_last
+    )
 
 # %% ../nbs/03_train.ipynb #744c6ec5
 def compiled(
-    net, # the network, maybe wrapped
-    device, # a torch device
-): # a module with the same parameters
+    net,  # the network, maybe wrapped
+    device,  # a torch device
+):  # a module with the same parameters
     "The network through torch.compile on a GPU; as it is elsewhere, and with a warning where that does not work."
-    if torch.device(device).type != "cuda": return net
-    try: torch.compile(lambda x: x + 1)(torch.ones(2, device=device))
+    if torch.device(device).type != "cuda":
+        return net
+    try:
+        torch.compile(lambda x: x + 1)(torch.ones(2, device=device))
     except Exception as e:
-        warnings.warn(f"training goes on without torch.compile, which does not work here: {str(e).split(chr(10))[0][:200]}")
+        warnings.warn(
+            f"training goes on without torch.compile, which does not work here: {str(e).split(chr(10))[0][:200]}"
+        )
         return net
     return torch.compile(net)
 
 # %% ../nbs/03_train.ipynb #c7bad296
 def train_step(
-    net, # the network; with several processes, wrapped in DistributedDataParallel
-    opt, # its optimizer
-    sched:Schedule,
-    batch:tuple, # this process's share, from `draw_batch`
-    r:Recipe,
-    cast=None, # autocast, if any
-) -> tuple: # (n,) losses, (n,) their t, gradient norm before clipping
+    net,  # the network; with several processes, wrapped in DistributedDataParallel
+    opt,  # its optimizer
+    sched: Schedule,
+    batch: tuple,  # this process's share, from `draw_batch`
+    r: Recipe,
+    cast=None,  # autocast, if any
+) -> tuple:  # (n,) losses, (n,) their t, gradient norm before clipping
     "Loss, gradient and a step of the optimizer."
     world, passes = ranks()[1], -(-len(batch[0]) // (r.micro or len(batch[0])))
-    pieces, losses = [[None if v is None else v[k::passes] for v in batch] for k in range(passes)], []
+    pieces, losses = (
+        [[None if v is None else v[k::passes] for v in batch] for k in range(passes)],
+        [],
+    )
     opt.zero_grad()
     for k, (x0, c, t, eps) in enumerate(pieces):
         with net.no_sync() if world > 1 and k < passes - 1 else contextlib.nullcontext():
-            with cast or contextlib.nullcontext(): losses.append(diffusion_loss(net, sched, x0, t, eps, c, r.predict, r.gamma))
+            with cast or contextlib.nullcontext():
+                losses.append(diffusion_loss(net, sched, x0, t, eps, c, r.predict, r.gamma))
             (losses[-1].sum() * world / r.batch).backward()
     grad = torch.nn.utils.clip_grad_norm_(net.parameters(), r.clip)
     opt.step()
     return torch.cat(losses).detach(), torch.cat([t for _, _, t, _ in pieces]), grad
 
 # %% ../nbs/03_train.ipynb #f302648c
-def make_schedule(section:dict): # {"name": "linear", "T": 1000, ...}
+def make_schedule(section: dict):  # {"name": "linear", "T": 1000, ...}
     "The schedule that a config's section describes."
     return schedules[section["name"]](**{k: v for k, v in section.items() if k != "name"})
 
 # %% ../nbs/03_train.ipynb #809f1bbd
 def load(
-    src, # a .pt file, a folder with config.json and model.safetensors, or the id of one on the Hugging Face hub
-    device="cpu", # a torch device
-) -> tuple: # (model, sched, config): a denoiser with EMA weights in eval mode, its schedule, its config
+    src,  # a .pt file, a folder with config.json and model.safetensors, or the id of one on the Hugging Face hub
+    device="cpu",  # a torch device
+) -> (
+    tuple
+):  # (model, sched, config): a denoiser with EMA weights in eval mode, its schedule, its config
     "Load a checkpoint. Nothing in it is run: tensors are read with `weights_only` or from safetensors."
     config, weights, _ = find(src)
     try:
-        if lacks := [k for k in ("schedule", "model", "train") if k not in config]: raise ValueError(f"its config has no section {lacks[0]}")
+        if lacks := [k for k in ("schedule", "model", "train") if k not in config]:
+            raise ValueError(f"its config has no section {lacks[0]}")
         sched = make_schedule(config["schedule"])
         model = Denoiser(with_weights(config["model"], weights), sched, config["train"]["predict"])
-    except Exception as e: raise unfit(src, e) from None # whatever a file from elsewhere may hold
+    except Exception as e:
+        raise unfit(src, e) from None  # whatever a file from elsewhere may hold
     return model.to(device, memory_format=torch.channels_last).eval(), sched, config
 
 # %% ../nbs/03_train.ipynb #41ac92ff
 def set_up(
-    config:dict, # as for `train`
-    r:Recipe, # its section `train`; `r.start` is set here
-    out:Path, # folder of the run
-    T:int, # steps of the schedule
-    device, # a torch device
-    resume:bool, # as for `train`
-    init, # as for `train`
-) -> tuple: # network, optimizer, averages, log, steps done
+    config: dict,  # as for `train`
+    r: Recipe,  # its section `train`; `r.start` is set here
+    out: Path,  # folder of the run
+    T: int,  # steps of the schedule
+    device,  # a torch device
+    resume: bool,  # as for `train`
+    init,  # as for `train`
+) -> tuple:  # network, optimizer, averages, log, steps done
     "All that changes during a run: new, with the weights of a checkpoint, or as it was saved."
     torch.manual_seed(r.seed)
-    net = UNet(**config["model"]).to(device, memory_format=layout(device, use_bf16(r.precision, device)))
-    if init and not resume: r.start = begin(init, config, net) // r.batch * r.batch # its images, in whole steps
+    net = UNet(**config["model"]).to(
+        device, memory_format=layout(device, use_bf16(r.precision, device))
+    )
+    if init and not resume:
+        r.start = begin(init, config, net) // r.batch * r.batch  # its images, in whole steps
     opt = make_optimizer(net, r)
     ema, log, step = EMA(net, r.ema), Log(out, r, T, 3 * flops(net), device), r.start // r.batch
-    if resume: step, r.start = restore(out, {**config, "train": dataclasses.asdict(r)}, net, ema, opt, log)
+    if resume:
+        step, r.start = restore(out, {**config, "train": dataclasses.asdict(r)}, net, ema, opt, log)
     return net, opt, ema, log, step
 
 # %% ../nbs/03_train.ipynb #4675e3ca
 def settle(
-    config:dict, # as for `train`
-    r:Recipe, # what its section `train` has become
-    out:Path, # folder of the run
-) -> dict: # the config of the run
+    config: dict,  # as for `train`
+    r: Recipe,  # what its section `train` has become
+    out: Path,  # folder of the run
+) -> dict:  # the config of the run
     "Write `config.yaml`, unless the number of images is not known yet."
     config = {**config, "train": dataclasses.asdict(r)}
     if ranks()[0] == 0 and r.images < UNKNOWN:
         (out / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     return config
 
+
 def placed(
-    x, # (N, C, H, W) uint8 images
-    y, # their labels, or None
-    net, # the network, on the device
-    device, # a torch device
-) -> tuple: # images, labels and what to call for the network
+    x,  # (N, C, H, W) uint8 images
+    y,  # their labels, or None
+    net,  # the network, on the device
+    device,  # a torch device
+) -> tuple:  # images, labels and what to call for the network
     "All that a step needs on the device, compiled and shared among the processes."
     fits = device.type == "cpu" or x.nbytes < torch.cuda.mem_get_info(device)[0] / 2
     run = DistributedDataParallel(net) if ranks()[1] > 1 else net
@@ -364,31 +429,51 @@ def placed(
 
 # %% ../nbs/03_train.ipynb #7aaa44cd
 def train(
-    config:dict, # a checked config: sections schedule, model and train are read
-    x, # (N, C, H, W) uint8 images: a tensor, or a memory-mapped file
-    y:torch.Tensor|None, # (N,) int64 labels, or None
-    out, # folder for config.yaml, ema.pt, last.pt and metrics.jsonl
-    resume:bool=False, # continue from last.pt
-    device="cpu", # a torch device
-    init=None, # a checkpoint, as for `load`, whose weights and count of images the run begins with
-    minutes=None, # set `train.images` so that the run ends after so many; not with `resume`
-) -> int|None: # the signal that stopped the run, or None when it is complete
+    config: dict,  # a checked config: sections schedule, model and train are read
+    x,  # (N, C, H, W) uint8 images: a tensor, or a memory-mapped file
+    y: torch.Tensor | None,  # (N,) int64 labels, or None
+    out,  # folder for config.yaml, ema.pt, last.pt and metrics.jsonl
+    resume: bool = False,  # continue from last.pt
+    device="cpu",  # a torch device
+    init=None,  # a checkpoint, as for `load`, whose weights and count of images the run begins with
+    minutes=None,  # set `train.images` so that the run ends after so many; not with `resume`
+) -> int | None:  # the signal that stopped the run, or None when it is complete
     "Train until `train.images` images have been seen; a signal stops it after a step, with everything saved."
     r, out, device, rank = Recipe(**config["train"]), Path(out), torch.device(device), ranks()[0]
     budget = Budget(minutes, device) if minutes else None
-    if budget: r.images = UNKNOWN
+    if budget:
+        r.images = UNKNOWN
     out.mkdir(parents=True, exist_ok=True)
-    with alone(out) if rank == 0 else contextlib.nullcontext(), stop_signal() as got, faults(r.batch, r.micro):
+    with (
+        alone(out) if rank == 0 else contextlib.nullcontext(),
+        stop_signal() as got,
+        faults(r.batch, r.micro),
+    ):
         sched = make_schedule(config["schedule"]).to(device)
         net, opt, ema, log, step = set_up(config, r, out, sched.T, device, resume, init)
         config, total, stop = settle(config, r, out), r.images // r.batch, 0
         x, y, run = placed(x, y, net, device)
         cast = torch.autocast(device.type, torch.bfloat16, enabled=use_bf16(r.precision, device))
         due = lambda every: step * r.batch // every > (step - 1) * r.batch // every
-        with tqdm(total=None if budget else total * r.batch, initial=step * r.batch, unit="img", unit_scale=True, desc="training", disable=rank > 0) as bar:
+        with tqdm(
+            total=None if budget else total * r.batch,
+            initial=step * r.batch,
+            unit="img",
+            unit_scale=True,
+            desc="training",
+            disable=rank > 0,
+        ) as bar:
             while step < total and not (stop := everyone(got[0] if got else 0)):
-                for group in opt.param_groups: group["lr"] = r.lr_at(step * r.batch)
-                loss, t, grad = train_step(run, opt, sched, draw_batch(x, y, r, step, sched, net.num_classes, device), r, cast)
+                for group in opt.param_groups:
+                    group["lr"] = r.lr_at(step * r.batch)
+                loss, t, grad = train_step(
+                    run,
+                    opt,
+                    sched,
+                    draw_batch(x, y, r, step, sched, net.num_classes, device),
+                    r,
+                    cast,
+                )
                 step += 1
                 ema.update(step * r.batch, r.batch)
                 log.add(step, loss, t, grad)
@@ -397,9 +482,16 @@ def train(
                     r.images, budget, total = images, None, images // r.batch
                     config, bar.total = settle(config, r, out), images
                     bar.write(f"{images:,} images fit into {minutes:g} minutes", file=sys.stderr)
-                if due(r.log) or step == total: bar.set_postfix(loss=log.write(step * r.batch))
+                if due(r.log) or step == total:
+                    bar.set_postfix(loss=log.write(step * r.batch))
                 if due(r.save) and step < total and not budget:
-                    try: save(out, config, step, net, ema, opt, log)
-                    except OSError as e: bar.write(f"warning: no checkpoint after {step * r.batch:,} images ({e}); the run goes on", file=sys.stderr)
-            if not budget: save(out, config, step, net, ema, opt, log) # else its length is not known yet
+                    try:
+                        save(out, config, step, net, ema, opt, log)
+                    except OSError as e:
+                        bar.write(
+                            f"warning: no checkpoint after {step * r.batch:,} images ({e}); the run goes on",
+                            file=sys.stderr,
+                        )
+            if not budget:
+                save(out, config, step, net, ema, opt, log)  # else its length is not known yet
     return stop or None

@@ -15,38 +15,41 @@ from torch.utils.flop_counter import FlopCounterMode
 
 # %% ../nbs/02_unet.ipynb #0a83054b
 def timestep_embedding(
-    t:torch.Tensor, # (B,) int64
-    dim:int, # width of the embedding, even
-    max_period:float=10000., # the periods grow from 2π towards 2π·max_period steps
-) -> torch.Tensor: # (B, dim) float32: sines, then cosines
+    t: torch.Tensor,  # (B,) int64
+    dim: int,  # width of the embedding, even
+    max_period: float = 10000.0,  # the periods grow from 2π towards 2π·max_period steps
+) -> torch.Tensor:  # (B, dim) float32: sines, then cosines
     "Sinusoids of t at geometrically spaced frequencies, Eqs. (3) and (4) (Attention Is All You Need, section 3.5)."
     freqs = torch.exp(-math.log(max_period) * torch.arange(dim // 2, device=t.device) / (dim // 2))
-    args = t[:, None].float() * freqs # (B, dim/2)
+    args = t[:, None].float() * freqs  # (B, dim/2)
     return torch.cat([args.sin(), args.cos()], dim=1)
 
 # %% ../nbs/02_unet.ipynb #80888e32
 def norm(
-    ch:int, # number of channels, a multiple of 4
+    ch: int,  # number of channels, a multiple of 4
 ) -> nn.GroupNorm:
     "GroupNorm, Eq. (6), with at least 4 channels a group and at most 32 groups."
     return nn.GroupNorm(math.gcd(ch // 4, 32), ch)
 
 # %% ../nbs/02_unet.ipynb #e1280c48
 def zero(
-    module:nn.Module, # any module
-) -> nn.Module: # the same one
+    module: nn.Module,  # any module
+) -> nn.Module:  # the same one
     "The same module with its parameters set to zero."
-    for p in module.parameters(): nn.init.zeros_(p)
+    for p in module.parameters():
+        nn.init.zeros_(p)
     return module
 
 # %% ../nbs/02_unet.ipynb #157680a0
 class ResBlock(nn.Module):
     "Two normalised convolutions beside a shortcut; time and class set scale and shift in between, Eq. (7)."
-    def __init__(self,
-        cin:int, # channels in
-        cout:int, # channels out
-        emb:int, # width of the time and class embedding
-        dropout:float=0., # between the two convolutions, 0..1
+
+    def __init__(
+        self,
+        cin: int,  # channels in
+        cout: int,  # channels out
+        emb: int,  # width of the time and class embedding
+        dropout: float = 0.0,  # between the two convolutions, 0..1
     ):
         super().__init__()
         self.norm1, self.conv1 = norm(cin), nn.Conv2d(cin, cout, 3, padding=1)
@@ -55,38 +58,46 @@ class ResBlock(nn.Module):
         self.drop = nn.Dropout(dropout)
         self.skip = nn.Conv2d(cin, cout, 1) if cin != cout else nn.Identity()
 
-    def forward(self,
-        x:torch.Tensor, # (B, cin, H, W)
-        emb:torch.Tensor, # (B, emb)
-    ) -> torch.Tensor: # (B, cout, H, W)
+    def forward(
+        self,
+        x: torch.Tensor,  # (B, cin, H, W)
+        emb: torch.Tensor,  # (B, emb)
+    ) -> torch.Tensor:  # (B, cout, H, W)
         h = self.conv1(F.silu(self.norm1(x)))
-        scale, shift = self.emb(emb)[:, :, None, None].chunk(2, dim=1) # (B, cout, 1, 1) each
+        scale, shift = self.emb(emb)[:, :, None, None].chunk(2, dim=1)  # (B, cout, 1, 1) each
         h = self.norm2(h) * (1 + scale) + shift
         return self.skip(x) + self.conv2(self.drop(F.silu(h)))
 
 # %% ../nbs/02_unet.ipynb #8d981108
 def attend(
-    q, # (B, heads, d, N) queries: d channels at N positions
-    k, # keys, likewise
-    v, # values, likewise
-    fused:bool, # in one kernel, or written out
-) -> torch.Tensor: # like `v`
+    q,  # (B, heads, d, N) queries: d channels at N positions
+    k,  # keys, likewise
+    v,  # values, likewise
+    fused: bool,  # in one kernel, or written out
+) -> torch.Tensor:  # like `v`
     "Each column of `v` becomes a mean of all columns, with the weights of Eq. (8) (Vaswani and others 2017, eq. 1)."
-    if fused: return F.scaled_dot_product_attention(q.mT, k.mT, v.mT).mT
+    if fused:
+        return F.scaled_dot_product_attention(q.mT, k.mT, v.mT).mT
     return v @ (q.mT @ (k * k.shape[-2] ** -0.5)).softmax(-1).to(v.dtype).mT
 
 # %% ../nbs/02_unet.ipynb #68a4978e
 class Attention(nn.Module):
     "Every position looks at every other one, Eq. (8): H·W tokens of C channels."
-    def __init__(self,
-        ch:int, # channels
-        head_dim:int=64, # channels of one head
+
+    def __init__(
+        self,
+        ch: int,  # channels
+        head_dim: int = 64,  # channels of one head
     ):
         super().__init__()
         self.heads = math.gcd(ch, max(1, ch // head_dim))
-        self.norm, self.qkv, self.out = norm(ch), nn.Conv2d(ch, 3 * ch, 1), zero(nn.Conv2d(ch, ch, 1))
+        self.norm, self.qkv, self.out = (
+            norm(ch),
+            nn.Conv2d(ch, 3 * ch, 1),
+            zero(nn.Conv2d(ch, ch, 1)),
+        )
 
-    def forward(self, x:torch.Tensor) -> torch.Tensor: # (B, C, H, W) both
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # (B, C, H, W) both
         B, C, H, W = x.shape
         qkv = self.qkv(self.norm(x)).reshape(B, 3, self.heads, C // self.heads, H * W)
         h = attend(*qkv.unbind(1), fused=x.is_cuda)
@@ -95,118 +106,195 @@ class Attention(nn.Module):
 # %% ../nbs/02_unet.ipynb #5bf055dd
 class Block(nn.Module):
     "A residual block, followed by attention at the resolutions that have it."
-    def __init__(self,
-        cin:int, # channels in
-        cout:int, # channels out
-        emb:int, # width of the time and class embedding
-        dropout:float, # 0..1
-        attn:bool, # whether attention follows
+
+    def __init__(
+        self,
+        cin: int,  # channels in
+        cout: int,  # channels out
+        emb: int,  # width of the time and class embedding
+        dropout: float,  # 0..1
+        attn: bool,  # whether attention follows
     ):
         super().__init__()
-        self.res, self.attn = ResBlock(cin, cout, emb, dropout), Attention(cout) if attn else nn.Identity()
+        self.res, self.attn = (
+            ResBlock(cin, cout, emb, dropout),
+            Attention(cout) if attn else nn.Identity(),
+        )
 
-    def forward(self, x, emb): return self.attn(self.res(x, emb)) # (B, cin, H, W), (B, emb) -> (B, cout, H, W)
+    def forward(self, x, emb):
+        return self.attn(self.res(x, emb))  # (B, cin, H, W), (B, emb) -> (B, cout, H, W)
 
 # %% ../nbs/02_unet.ipynb #6d2aba2c
-def check(image_size, channels, num_classes, ch, mult, blocks, dropout, patch): # as in `UNet`
+def check(image_size, channels, num_classes, ch, mult, blocks, dropout, patch):  # as in `UNet`
     "Raise a ValueError that names the first size that cannot be built."
-    for name, v in dict(image_size=image_size, channels=channels, ch=ch, blocks=blocks, patch=patch, **{f"mult[{i}]": m for i, m in enumerate(mult)}).items():
+    for name, v in dict(
+        image_size=image_size,
+        channels=channels,
+        ch=ch,
+        blocks=blocks,
+        patch=patch,
+        **{f"mult[{i}]": m for i, m in enumerate(mult)},
+    ).items():
         most = 64 if name in ("blocks", "patch") or "mult" in name else 4096
-        if type(v) is not int or not 1 <= v <= most: raise ValueError(f"model.{name} must be a whole number from 1 to {most}, got {reprlib.repr(v)}")
-    if not 1 <= len(mult) <= 12: raise ValueError("model.mult needs at least one level and at most 12, for example [1, 2, 2]")
-    if type(num_classes) is not int or not 0 <= num_classes <= 10**6: raise ValueError(f"model.num_classes must be a whole number from 0 (no labels) to a million, got {reprlib.repr(num_classes)}")
-    if ch % 4: raise ValueError(f"model.ch must be a multiple of 4 (GroupNorm needs groups of channels), got {ch}")
-    if not 0 <= dropout < 1: raise ValueError(f"model.dropout must be at least 0 and below 1, got {dropout}")
+        if type(v) is not int or not 1 <= v <= most:
+            raise ValueError(
+                f"model.{name} must be a whole number from 1 to {most}, got {reprlib.repr(v)}"
+            )
+    if not 1 <= len(mult) <= 12:
+        raise ValueError(
+            "model.mult needs at least one level and at most 12, for example [1, 2, 2]"
+        )
+    if type(num_classes) is not int or not 0 <= num_classes <= 10**6:
+        raise ValueError(
+            f"model.num_classes must be a whole number from 0 (no labels) to a million, got {reprlib.repr(num_classes)}"
+        )
+    if ch % 4:
+        raise ValueError(
+            f"model.ch must be a multiple of 4 (GroupNorm needs groups of channels), got {ch}"
+        )
+    if not 0 <= dropout < 1:
+        raise ValueError(f"model.dropout must be at least 0 and below 1, got {dropout}")
     unit = patch * 2 ** (len(mult) - 1)
-    if image_size % unit: raise ValueError(f"model.image_size {image_size} is not divisible by {unit}, which patch {patch} and {len(mult)} levels need: choose another size or fewer levels")
+    if image_size % unit:
+        raise ValueError(
+            f"model.image_size {image_size} is not divisible by {unit}, which patch {patch} and {len(mult)} levels need: choose another size or fewer levels"
+        )
 
 # %% ../nbs/02_unet.ipynb #c8abbcba
 class UNet(nn.Module):
     "x_t, t and a label in, a prediction of the shape of x_t out (DDPM, appendix B, with scale-shift and a class embedding)."
-    def __init__(self,
-        image_size:int=32, # height and width of the images, divisible by patch * 2**(levels-1)
-        channels:int=3, # channels of the images
-        num_classes:int=0, # number of labels; 0 for an unconditional network
-        ch:int=64, # channels at the highest resolution, a multiple of 4
-        mult:list=(1, 2, 2), # channels of each level, as multiples of `ch`
-        blocks:int=2, # residual blocks per level, on the way down and again on the way up
-        attn:list=(16, 8), # resolutions with attention, in positions after patching
-        dropout:float=0., # 0..1
-        patch:int=1, # fold patch x patch pixels into channels at the input
+
+    def __init__(
+        self,
+        image_size: int = 32,  # height and width of the images, divisible by patch * 2**(levels-1)
+        channels: int = 3,  # channels of the images
+        num_classes: int = 0,  # number of labels; 0 for an unconditional network
+        ch: int = 64,  # channels at the highest resolution, a multiple of 4
+        mult: list = (1, 2, 2),  # channels of each level, as multiples of `ch`
+        blocks: int = 2,  # residual blocks per level, on the way down and again on the way up
+        attn: list = (16, 8),  # resolutions with attention, in positions after patching
+        dropout: float = 0.0,  # 0..1
+        patch: int = 1,  # fold patch x patch pixels into channels at the input
     ):
         super().__init__()
         check(image_size, channels, num_classes, ch, mult, blocks, dropout, patch)
-        self.image_size, self.channels, self.num_classes, self.ch, self.patch = image_size, channels, num_classes, ch, patch
+        self.image_size, self.channels, self.num_classes, self.ch, self.patch = (
+            image_size,
+            channels,
+            num_classes,
+            ch,
+            patch,
+        )
         emb, res, c, widths = 4 * ch, image_size // patch, ch, []
         block = lambda cin, cout: Block(cin, cout, emb, dropout, res in attn)
         self.time = nn.Sequential(nn.Linear(ch, emb), nn.SiLU(), nn.Linear(emb, emb))
-        self.label = nn.Embedding(num_classes + 1, emb) if num_classes else None # the last row is the null label
+        self.label = (
+            nn.Embedding(num_classes + 1, emb) if num_classes else None
+        )  # the last row is the null label
         self.inp = nn.Conv2d(channels * patch**2, ch, 3, padding=1)
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
         for i, m in enumerate(mult):
-            if i: res //= 2
-            self.downs.append(nn.ModuleList(block(c if j == 0 else ch * m, ch * m) for j in range(blocks)))
-            c = ch * m; widths += [c] * blocks
+            if i:
+                res //= 2
+            self.downs.append(
+                nn.ModuleList(block(c if j == 0 else ch * m, ch * m) for j in range(blocks))
+            )
+            c = ch * m
+            widths += [c] * blocks
         self.mid = nn.ModuleList([block(c, c), block(c, c)])
         for i, m in enumerate(reversed(mult)):
-            if i: res *= 2
-            self.ups.append(nn.ModuleList(block((c if j == 0 else ch * m) + widths.pop(), ch * m) for j in range(blocks)))
+            if i:
+                res *= 2
+            self.ups.append(
+                nn.ModuleList(
+                    block((c if j == 0 else ch * m) + widths.pop(), ch * m) for j in range(blocks)
+                )
+            )
             c = ch * m
-        self.out = nn.Sequential(norm(c), nn.SiLU(), zero(nn.Conv2d(c, channels * patch**2, 3, padding=1)))
+        self.out = nn.Sequential(
+            norm(c), nn.SiLU(), zero(nn.Conv2d(c, channels * patch**2, 3, padding=1))
+        )
 
-    def forward(self,
-        x:torch.Tensor, # (B, C, H, W), about unit variance
-        t:torch.Tensor, # (B,) int64 in 1..T
-        c:torch.Tensor|None=None, # (B,) int64 labels, num_classes for "no label"; None means no label for all
-    ) -> torch.Tensor: # (B, C, H, W) float32
-        with torch.autocast(x.device.type, enabled=False): emb = self.time(timestep_embedding(t, self.ch)) # (B, 4ch)
-        if self.label is not None: emb = emb + self.label(torch.full_like(t, self.num_classes) if c is None else c)
+    def forward(
+        self,
+        x: torch.Tensor,  # (B, C, H, W), about unit variance
+        t: torch.Tensor,  # (B,) int64 in 1..T
+        c: torch.Tensor
+        | None = None,  # (B,) int64 labels, -1 for "no label"; None means no label for all
+    ) -> torch.Tensor:  # (B, C, H, W) float32
+        with torch.autocast(x.device.type, enabled=False):
+            emb = self.time(timestep_embedding(t, self.ch))  # (B, 4ch)
+        if self.label is not None:
+            c = torch.full_like(t, -1) if c is None else c
+            K = self.num_classes
+            emb = emb + self.label(torch.where(c == -1, K, c + (c >= K)))  # row K + 1 does not exist
         emb = F.silu(emb)
         h, skips = self.inp(F.pixel_unshuffle(x, self.patch)), []
         for i, level in enumerate(self.downs):
-            if i: h = F.avg_pool2d(h, 2)
-            for block in level: h = block(h, emb); skips.append(h)
-        for block in self.mid: h = block(h, emb)
+            if i:
+                h = F.avg_pool2d(h, 2)
+            for block in level:
+                h = block(h, emb)
+                skips.append(h)
+        for block in self.mid:
+            h = block(h, emb)
         for i, level in enumerate(self.ups):
-            if i: h = F.interpolate(h, scale_factor=2.)
-            for block in level: h = block(torch.cat([h, skips.pop()], dim=1), emb)
-        with torch.autocast(x.device.type, enabled=False): return F.pixel_shuffle(self.out(h.float()), self.patch)
+            if i:
+                h = F.interpolate(h, scale_factor=2.0)
+            for block in level:
+                h = block(torch.cat([h, skips.pop()], dim=1), emb)
+        with torch.autocast(x.device.type, enabled=False):
+            return F.pixel_shuffle(self.out(h.float()), self.patch)
 
     @classmethod
-    def from_pretrained(cls,
-        src, # a .pt file, a published folder, or the id of one on the Hugging Face hub
-    ): # a UNet; what it predicts stands in the config: `tinydiff.train.load` makes a denoiser of it
+    def from_pretrained(
+        cls,
+        src,  # a .pt file, a published folder, or the id of one on the Hugging Face hub
+    ):  # a UNet; what it predicts stands in the config: `tinydiff.train.load` makes a denoiser of it
         "The network of a checkpoint in eval mode, on the CPU, in float32."
         from tinydiff.train import load
+
         return load(src)[0].net
 
 # %% ../nbs/02_unet.ipynb #43ed1bbb
 def outline(
-    model:dict, # arguments of `UNet`
-) -> UNet: # on the meta device; a ValueError refuses more than a billion parameters
+    model: dict,  # arguments of `UNet`
+) -> UNet:  # on the meta device; a ValueError refuses more than a billion parameters
     "A network without memory."
-    with torch.device("meta"): net = UNet(**model)
+    with torch.device("meta"):
+        net = UNet(**model)
     n = sum(p.numel() for p in net.parameters())
-    if n > 1e9: raise ValueError(f"the network would have {n:,} parameters, and a billion is the most: choose a smaller model.ch or model.mult")
+    if n > 1e9:
+        raise ValueError(
+            f"the network would have {n:,} parameters, and a billion is the most: choose a smaller model.ch or model.mult"
+        )
     return net
 
 # %% ../nbs/02_unet.ipynb #7437b660
 def with_weights(
-    model:dict, # arguments of `UNet`
-    weights:dict, # tensors by name
-) -> UNet: # on the CPU, in float32 and eval mode; a ValueError names what does not fit
+    model: dict,  # arguments of `UNet`
+    weights: dict,  # tensors by name
+) -> UNet:  # on the CPU, in float32 and eval mode; a ValueError names what does not fit
     "The network with these weights, which it takes over without a copy."
     net = outline(model)
-    try: net.load_state_dict(weights, assign=True)
-    except RuntimeError as e: raise ValueError(f"the weights do not fit the network of their config: {str(e).splitlines()[-1].strip()[:200]}") from None
+    try:
+        net.load_state_dict(weights, assign=True)
+    except RuntimeError as e:
+        raise ValueError(
+            f"the weights do not fit the network of their config: {str(e).splitlines()[-1].strip()[:200]}"
+        ) from None
     return net.float().eval()
 
 # %% ../nbs/02_unet.ipynb #521db7d6
 def flops(
-    net:UNet,
-) -> int: # FLOP
+    net: UNet,
+) -> int:  # FLOP
     "Floating-point operations of one forward pass of one image."
     p = next(net.parameters())
-    x, t = torch.zeros(1, net.channels, net.image_size, net.image_size, device=p.device), torch.ones(1, dtype=torch.long, device=p.device)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter: net(x, t)
+    x, t = (
+        torch.zeros(1, net.channels, net.image_size, net.image_size, device=p.device),
+        torch.ones(1, dtype=torch.long, device=p.device),
+    )
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        net(x, t)
     return counter.get_total_flops()
