@@ -1,6 +1,9 @@
-"""What moves FD-EffNetLite0 of *real* images: their number, the split, JPEG, resizing. Chapter 7 draws the result.
+"""What moves FD-EffNetLite0 of *real* images: their number, the split, JPEG, resizing.
 
-usage: python benchmarks/real_images.py [--data data] [--n 2000] [--out results/cifar10/real_images.json]
+Chapter 7 draws the result.
+
+usage: python benchmarks/real_images.py [--data data] [--n 2000]
+                                        [--out results/cifar10/real_images.json]
 """
 
 import argparse
@@ -11,6 +14,7 @@ import platform
 import shlex
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,110 +24,90 @@ from PIL import Image
 from tqdm import tqdm
 
 from tinydiff.data import cifar10
-from tinydiff.fid import Moments, Real, efficientnet_lite0
+from tinydiff.fid import Moments, efficientnet_lite0, extract, factor, gap
 
 
-def pil(f, images):
-    "Apply a function of PIL images to (N, 3, H, W) uint8."
-    return torch.stack(
-        [
-            torch.from_numpy(np.array(f(Image.fromarray(i.permute(1, 2, 0).numpy())))).permute(
-                2, 0, 1
-            )
-            for i in images
-        ]
-    )
+def to_uint8(x):
+    return x.round().clamp(0, 255).to(torch.uint8)
 
 
-def jpeg(quality):
-    def f(im):
+def jpeg(images, quality):
+    "Written as JPEG, and read again."
+    changed = []
+    for image in images:
         file = io.BytesIO()
-        im.save(file, "JPEG", quality=quality)
-        return Image.open(file)
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=quality)
+        changed.append(np.array(Image.open(file)))
+    return torch.from_numpy(np.stack(changed)).permute(0, 3, 1, 2)
 
-    return lambda images: pil(f, images)
 
-
-def shrunk(mode, antialias):
+def shrunk(images, mode, antialias):
     "To 20x20 and back, as a careless or a careful loader would do it."
-
-    def f(images):
-        small = F.interpolate(images.float(), size=(20, 20), mode=mode, antialias=antialias)
-        return (
-            F.interpolate(small, size=(32, 32), mode="bicubic")
-            .round()
-            .clamp(0, 255)
-            .to(torch.uint8)
-        )
-
-    return f
+    small = F.interpolate(images.float(), size=(20, 20), mode=mode, antialias=antialias)
+    return to_uint8(F.interpolate(small, size=(32, 32), mode="bicubic"))
 
 
-def enlarged(mode):
+def enlarged(images, mode):
     "To the 128x128 of the network, in another way than its own (bilinear)."
-    return lambda images: (
-        F.interpolate(images.float(), size=(128, 128), mode=mode)
-        .round()
-        .clamp(0, 255)
-        .to(torch.uint8)
-    )
+    return to_uint8(F.interpolate(images.float(), size=(128, 128), mode=mode))
 
 
-if __name__ == "__main__":
-    p = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+CHANGES = {
+    "JPEG, quality 95": partial(jpeg, quality=95),
+    "JPEG, quality 75": partial(jpeg, quality=75),
+    "shrunk to 20x20 and back, antialiased": partial(shrunk, mode="bicubic", antialias=True),
+    "shrunk to 20x20 and back, nearest": partial(shrunk, mode="nearest", antialias=False),
+    "enlarged with bicubic": partial(enlarged, mode="bicubic"),
+    "enlarged with nearest": partial(enlarged, mode="nearest"),
+}
+
+
+def main():
+    formatter = argparse.RawDescriptionHelpFormatter
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     p.add_argument("--data", default="data")
     p.add_argument("--n", type=int, default=2000, help="images for each change")
-    p.add_argument("--out", default="results/cifar10/real_images.json")
+    p.add_argument("--out", default="results/cifar10/real_images.json", type=Path)
     a = p.parse_args()
-    start, features = (
-        time.time(),
-        efficientnet_lite0("cuda" if torch.cuda.is_available() else "cpu"),
-    )
-    x, y, _ = cifar10(a.data)
-    xt, yt, _ = cifar10(a.data, train=False)
-    real = Real(features, x, y, xt, yt)
+    start, device = time.time(), "cuda" if torch.cuda.is_available() else "cpu"
+    features = efficientnet_lite0(device)
+    x, xt = cifar10(a.data)[0], cifar10(a.data, train=False)[0]
+    f, ft = extract(features, x), extract(features, xt)
+    real = Moments(features.dim).add(f)
+    A = factor(real.cov)
 
-    def distance(f):
-        m = Moments(features.dim)
-        m.add(f)
-        return real.distance(m)
+    def distance(g):
+        m = Moments(features.dim).add(g)
+        return gap(m.mean, factor(m.cov), real.mean, A)
 
     sizes = [n for n in (250, 500, 1000, 2000, 4000, 10_000) if n <= len(xt)]
     g = torch.Generator().manual_seed(0)
     order = torch.randperm(len(xt), generator=g)
-    changes = {
-        "JPEG, quality 95": jpeg(95),
-        "JPEG, quality 75": jpeg(75),
-        "shrunk to 20x20 and back, antialiased": shrunk("bicubic", True),
-        "shrunk to 20x20 and back, nearest": shrunk("nearest", False),
-        "enlarged with bicubic": enlarged("bicubic"),
-        "enlarged with nearest": enlarged("nearest"),
-    }
-    changed = {}
-    for what, change in tqdm(changes.items(), desc="changes", unit="change"):
-        changed[what] = distance(
-            torch.cat([features.of(change(part)) for part in xt[order[: a.n]].split(100)])
-        )
+    some, changed = xt[order[: a.n]], {}
+    for what, change in tqdm(CHANGES.items(), desc="changes", unit="change"):
+        parts = [features.of(change(part)) for part in some.split(100)]
+        changed[what] = distance(torch.cat(parts))
+    trained = {n: distance(f[torch.randperm(len(x), generator=g)[:n]]) for n in sizes}
+    cpu = f"{os.cpu_count()} CPU cores ({platform.machine()})"
     row = dict(
         command=shlex.join(["python", *sys.argv]),
         features=features.name,
         features_sha256=features.sha256,
         reference="train",
         seed=0,
-        test_images={n: distance(real.ft[order[:n]]) for n in sizes},
-        training_images={
-            n: distance(real.f[torch.randperm(len(x), generator=g)[:n]]) for n in sizes
-        },
+        test_images={n: distance(ft[order[:n]]) for n in sizes},
+        training_images=trained,
         changed_n=a.n,
         changed=changed,
-        hardware=f"{os.cpu_count()} CPU cores ({platform.machine()})"
-        if not torch.cuda.is_available()
-        else torch.cuda.get_device_name(),
+        hardware=torch.cuda.get_device_name() if device == "cuda" else cpu,
         torch=torch.__version__,
         seconds=round(time.time() - start, 1),
     )
-    Path(a.out).parent.mkdir(parents=True, exist_ok=True)
-    Path(a.out).write_text(json.dumps(row, indent=1) + "\n")
-    print(json.dumps(row, indent=1))
+    text = json.dumps(row, indent=1)
+    a.out.parent.mkdir(parents=True, exist_ok=True)
+    a.out.write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

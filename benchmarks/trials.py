@@ -1,24 +1,38 @@
-"""Trials of recipes and networks: each candidate is trained from nothing, sampled from, and ranked; written as JSON.
+"""Trials: recipes and networks trained from nothing, or ways to sample from one model; as JSON.
 
 usage: python benchmarks/trials.py --config configs/cifar10-cpu.yaml --images 12800 \\
            --try "" "train.optimizer=adam train.lr=2e-3" --out results/trials/optimizers.json
        python benchmarks/trials.py --config configs/cifar10-cpu.yaml --minutes 20 \\
            --try "model.ch=32" "model.ch=48" --out results/trials/networks.json
+       python benchmarks/trials.py --sweep guidance --ckpt checkpoints/cifar10 --n 2000 \\
+           --out results/cifar10/guidance.json
+       python benchmarks/trials.py --sweep samplers --ckpt checkpoints/cifar10 --n 2000 \\
+           --out results/cifar10/samplers.json
 
-A candidate is a string of section.key=value with spaces between them, and may name how t is drawn in the place of
-uniform: draw=normal, draw=normal:MEAN:STD of the log-SNR (short for train.levels, snr_mean and snr_std) or
-draw=laplace, which no recipe has; all are stratified. With --images every candidate sees as many images; with --minutes
-each gets as many minutes of its process (on a CPU those that it computes, so that what runs beside it takes nothing
-from it; on a GPU those of the clock), and the number of images follows from the speed of a few steps.
+A candidate of --try is a string of section.key=value with spaces between them, and may name how t
+is drawn in the place of uniform: draw=normal, draw=normal:MEAN:STD of the log-SNR (short for
+train.levels, snr_mean and snr_std) or draw=laplace, which no recipe has; all are stratified. With
+--images every candidate sees as many images; with --minutes each gets as many minutes of its
+process (on a CPU those that it computes, so that what runs beside it takes nothing from it; on a
+GPU those of the clock), and the number of images follows from the speed of a few steps.
 
-Each run is scored on unseen images: the loss at fixed t and noise, and, for --n samples of the first average drawn
-with --steps of DDIM at w = 1, the Fréchet distance of EfficientNet-Lite0's features from the training images and the
-share of samples that a probe on these features finds in the right class. --every-ema scores all averages of train.ema.
-Runs go to processes of --threads threads, --jobs at a time. A file that is not complete is continued.
+Each run is scored on unseen images: the loss at fixed t and noise, its mean and that of each
+quartile of t; with --bits the bits per dimension, at one noise for each t; and for --n samples of
+the first average, drawn with --steps of DDIM at w = 1, the Frechet distance of
+EfficientNet-Lite0's features from the training images and the share that a probe on these
+features finds in the right class. --every-ema scores all averages of train.ema. Losses of eps, x0
+and v, or of different schedules, are not to be compared; distances and bits are. Runs go to
+processes of --threads threads, --jobs at once.
+
+A sweep writes a row per setting and seed, with what `evaluate` finds of --n samples.
+
+A file that is not complete is continued by the command that began it.
 """
 
 import argparse
 import contextlib
+import hashlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -33,26 +47,117 @@ from pathlib import Path
 from unittest.mock import patch
 
 import torch
-from short_runs import held_out
 
-from tinydiff.cli import Look, dataset, pick_device, read_config, samples, write_json
+from tinydiff import SAMPLERS, UNet, cfg, diffusion_loss, load, sample
+from tinydiff.cli import cached, dataset
+from tinydiff.data import cifar10_sample, to_uint8
+from tinydiff.ddpm import bits_per_dim
 from tinydiff.fid import Real, efficientnet_lite0, evaluate
-from tinydiff.train import (
-    EMA,
-    Recipe,
-    compiled,
-    draw_batch,
-    layout,
-    load,
-    make_optimizer,
-    make_schedule,
+from tinydiff.run import make_schedule, read_config, train_run, write_json
+from tinydiff.train import strata, stratified_t
+from tinydiff.unet import flops
+
+SCALES = (0.0, 0.5, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 8.0)
+SWEEPS = dict(
+    guidance=[dict(sampler="ddim", steps=50, eta=0.0, spacing="quadratic", w=w) for w in SCALES],
+    samplers=[
+        dict(sampler="ddim", steps=steps, eta=eta, spacing=spacing, w=1.0)
+        for eta in (0.0, 1.0)
+        for spacing in ("quadratic", "uniform")
+        for steps in (10, 20, 50, 100, 250)
+    ]
+    + [
+        dict(sampler="ddpm", steps=steps, variance=variance, w=1.0)
+        for variance in ("large", "small")
+        for steps in (50, 100, 250, 1000)
+    ],
 )
-from tinydiff.train import strata, stratified_t, train, train_step, use_bf16
-from tinydiff.unet import UNet, flops
+
+
+# What is measured
+
+
+def drawn(model, sched, config, setting, n, seed, features, batch=100):
+    "Features (n, d) of samples, and their classes in turn (n,) or None."
+    m, device = config["model"], next(model.parameters()).device
+    shape, K = (m["channels"], m["image_size"], m["image_size"]), m["num_classes"]
+    options = {k: v for k, v in setting.items() if k not in ("sampler", "w")}
+    denoiser = cfg(model, setting["w"]) if K else model
+    found, y = [], torch.arange(n) % K if K else None
+    for part in torch.arange(n).split(batch):
+        seeds = [(seed * 1_000_003 + i) % 2**32 for i in part.tolist()]
+        noise = [torch.Generator().manual_seed(s) for s in seeds]  # each image's own
+        xT = torch.stack([torch.randn(shape, generator=g) for g in noise]).to(device)
+        c = y[part].to(device) if K else None
+        steps = SAMPLERS[setting["sampler"]](denoiser, sched, xT, c, generator=noise, **options)
+        found.append(features.of(to_uint8(sample(steps, progress=False))))
+    return torch.cat(found), y
+
+
+@cache
+def reference(data, device):
+    "Features of the real images, for all runs of a process that have the same data (JSON)."
+    config, features = json.loads(data), efficientnet_lite0(device)
+    x, y, _ = dataset(config)
+    xt, yt, _ = dataset(config, train=False)
+    f, ft = cached(features, x), cached(features, xt)
+    return features, Real(f, y, ft, yt, config["model"]["num_classes"])
+
+
+def references(config, device):
+    "The same from a whole config."
+    shape = {k: config["model"][k] for k in ("image_size", "channels", "num_classes")}
+    return reference(json.dumps(dict(data=config["data"], model=shape)), device)
+
+
+def unseen(config):
+    "The images of data.holdout, or 1,000 test images of CIFAR-10, and their labels."
+    x, y, _ = dataset(config, train=False) if config["data"].get("holdout") else cifar10_sample()
+    return x[:], y
+
+
+@torch.no_grad()
+def held_out(model, sched, config, x, y):
+    "The loss on unseen images at fixed t and noise: the mean, and that of each quartile of t."
+    g, device = torch.Generator().manual_seed(0), next(model.parameters()).device
+    t = torch.randperm(len(x), generator=g) * sched.T // len(x) + 1
+    eps = torch.randn(x.shape, generator=g)
+    predict, loss = config["train"]["predict"], []
+    for rows in torch.arange(len(x)).split(100):
+        x0 = x[rows].to(device).float() / 127.5 - 1
+        c = y[rows].to(device) if config["model"]["num_classes"] else None
+        noise = t[rows].to(device), eps[rows].to(device)
+        loss.append(diffusion_loss(model.net, sched, x0, *noise, c, predict).cpu())
+    loss, quarter = torch.cat(loss), (t - 1) * 4 // sched.T
+    return [loss.mean().item(), *(loss[quarter == q].mean().item() for q in range(4))]
+
+
+def score(src, a, device, data_config):
+    "Held-out loss, distance and, where they are wanted, bits of one checkpoint."
+    model, sched, config = load(src, device)
+    features, real = references(data_config, device)
+    setting = dict(sampler="ddim", steps=a.steps, w=1.0)
+    f, y = drawn(model, sched, config, setting, a.n, 0, features)
+    row = evaluate(f, y, real)
+    xt, yt = unseen(data_config)
+    found = dict(
+        held_out=held_out(model, sched, config, xt, yt),
+        distance=row["distance"],
+        class_accuracy=row.get("class_accuracy"),
+        floor=row["unseen"]["distance"],
+    )
+    if a.bits:
+        c = yt.to(device) if config["model"]["num_classes"] else None
+        bits = bits_per_dim(model, sched, xt.to(device), c, 1, progress=False)
+        found.update(bits_per_dim=bits["bits_per_dim"], eps_mse=bits["eps_mse"])
+    return found
+
+
+# Candidates that are trained
 
 
 def laplace_t(sched, B, T, device=None):
-    "B levels with log-SNR by Laplace (mean 0, scale 0.5), the density that Hang and others (2024) found best; stratified."
+    "B levels with log-SNR by Laplace (0, 0.5), stratified; the best of Hang and others (2024)."
     rising = -sched.snr[1:].log()  # over t
     up_to = torch.distributions.Laplace(0.0, 0.5).cdf(rising)  # the density is even
     return (torch.searchsorted(up_to, strata(B).double()).clamp(max=T - 1) + 1).to(device)
@@ -62,14 +167,12 @@ def parse(candidate):
     "Its sections' keys, and whether t is drawn by Laplace."
     words, laplace = [], False
     for word in candidate.split():
-        name, *numbers = word.removeprefix("draw=").split(":")
         if word == "draw=laplace":
             laplace = True
         elif word.startswith("draw=normal"):
+            _, *numbers = word.split(":")
             words.append("train.levels=normal")
-            words += [
-                f"train.{k}={v}" for k, v in zip(("snr_mean", "snr_std"), numbers, strict=False)
-            ]
+            words += [f"train.{k}={v}" for k, v in zip(("snr_mean", "snr_std"), numbers)]
         else:
             words.append(word)
     return words, laplace
@@ -83,69 +186,42 @@ def clock(device):
     return time.perf_counter()
 
 
+def trained(config, images, x, y, out, device, draw_t=stratified_t):
+    "Train from nothing; returns the seconds that it took, of work and of the wall."
+    r = config["train"] | dict(images=images, save=images, log=max(1, images // 10))
+    start, wall = clock(device), time.time()
+    with open(os.devnull, "w") as null, contextlib.redirect_stderr(null):
+        with patch("tinydiff.train.stratified_t", draw_t):
+            train_run(config | dict(train=r), x, y, out, device=device)
+    return clock(device) - start, time.time() - wall
+
+
 def affordable(config, x, y, device, minutes):
-    "How many images a run of so many minutes may see: from the speed of five steps after two that do not count."
-    r, sched = Recipe(**config["train"]), make_schedule(config["schedule"]).to(device)
-    bf16 = use_bf16(r.precision, device)
-    net = UNet(**config["model"]).to(device, memory_format=layout(device, bf16))
-    cast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
-    fast = compiled(net, device)
-    opt, ema = make_optimizer(net, r), EMA(net, r.ema)
-    for step in range(7):
-        if step == 2:
-            start = clock(device)
-        batch = draw_batch(x, y, r, step, sched, net.num_classes, device)
-        train_step(fast, opt, sched, batch, r, cast)
-        ema.update((step + 1) * r.batch, r.batch)
-    speed = 5 * r.batch / (clock(device) - start)
-    return max(r.batch, int(speed * minutes * 60) // r.batch * r.batch)
-
-
-@cache
-def reference(data, device):
-    "Features of the real images, for all runs of a process that have the same data (JSON)."
-    config, features = json.loads(data), efficientnet_lite0(device)
-    x, y, _ = dataset(config)
-    xt, yt, _ = dataset(config, train=False)
-    return features, Real(features, x, y, xt, yt, config["model"]["num_classes"])
-
-
-def score(src, a, device, data_config):
-    "Held-out loss and distance of one checkpoint."
-    model, sched, config = load(src, device)
-    shape = {k: data_config["model"][k] for k in ("image_size", "channels", "num_classes")}
-    features, real = reference(json.dumps(dict(data=data_config["data"], model=shape)), device)
-    look = Look(steps=a.steps, w=1.0)
-    row = evaluate(samples(model, sched, config, look, a.n, seed=0), features, real)
-    return dict(
-        held_out=held_out(src, device),
-        distance=row["distance"],
-        class_accuracy=row.get("class_accuracy"),
-        floor=row["unseen"]["distance"],
-    )
+    "How many images a run of so many minutes may see: from what ten steps more take."
+    batch, taken = config["train"]["batch"], []
+    for steps in (2, 2, 12):  # the first one compiles
+        with tempfile.TemporaryDirectory() as out:
+            taken.append(trained(config, steps * batch, x, y, out, device)[0])
+    step = (taken[2] - taken[1]) / 10
+    return max(1, int(minutes * 60 / step)) * batch
 
 
 def run(a, candidate, seed):
     "Train and score one candidate with one seed."
     torch.set_num_threads(a.threads)
     torch.compiler.reset()  # else many networks in one process are too many for torch.compile
-    device = pick_device(a.device)
-    sets, laplace = parse(candidate)
+    device, (sets, laplace) = torch.device(a.device), parse(candidate)
     config = read_config(a.config, a.set + sets + [f"train.seed={seed}"])
     x, y, _ = dataset(config)
     images = a.images or affordable(config, x, y, device, a.minutes)
-    config["train"].update(images=images, save=images, log=max(1, images // 10))
-    sched = make_schedule(config["schedule"])
-    draw_t = partial(laplace_t, sched) if laplace else stratified_t
-    with tempfile.TemporaryDirectory() as out, open(os.devnull, "w") as null:
-        with contextlib.redirect_stderr(null), patch("tinydiff.train.stratified_t", draw_t):
-            start, wall = clock(device), time.time()
-            train(config, x, y, out, device=device)
-            seconds, wall = clock(device) - start, time.time() - wall
-            halves = config["train"]["ema"]
-            names = ["ema.pt", *(f"ema-{h}.pt" for h in halves[1:])]
-            kept = zip(halves, names, strict=True) if a.every_ema else [(halves[0], "ema.pt")]
-            scores = {str(h): score(Path(out) / name, a, device, config) for h, name in kept}
+    draw_t = partial(laplace_t, make_schedule(config["schedule"])) if laplace else stratified_t
+    halves = config["train"]["ema"]
+    names = ["ema.pt", *(f"ema-{h}.pt" for h in halves[1:])]
+    count = len(halves) if a.every_ema else 1
+    with tempfile.TemporaryDirectory() as out:
+        seconds, wall = trained(config, images, x, y, out, device, draw_t)
+        kept = list(zip(halves, names))[:count]
+        scores = {str(h): score(Path(out) / name, a, device, config) for h, name in kept}
     net = UNet(**config["model"])
     return dict(
         candidate=candidate,
@@ -164,72 +240,52 @@ def table(rows):
     lines = {}
     for row in rows:
         for half, s in row["scores"].items():
-            key = (row["candidate"] or "as it is") + (
-                f", ema {half}" if len(row["scores"]) > 1 else ""
-            )
+            key = row["candidate"] or "as it is"
+            key += f", ema {half}" if len(row["scores"]) > 1 else ""
             values = (s["distance"], s["held_out"][0], s["class_accuracy"] or 0, row["images"])
             lines.setdefault(key, []).append(values)
+    means = {key: [sum(v) / len(v) for v in zip(*values)] for key, values in lines.items()}
     print(f"{'candidate':60} seeds  distance  held-out  class accuracy   images")
-    for key, values in sorted(lines.items(), key=lambda kv: sum(v[0] for v in kv[1]) / len(kv[1])):
-        distance, loss, accuracy, images = (sum(v) / len(v) for v in zip(*values, strict=True))
-        print(
-            f"{key:60} {len(values):5} {distance:9.1f} {loss:9.4f} {accuracy:15.3f} {images:8,.0f}"
-        )
+    for key, (distance, loss, accuracy, images) in sorted(means.items(), key=lambda kv: kv[1]):
+        numbers = f"{distance:9.1f} {loss:9.4f} {accuracy:15.3f} {images:8,.0f}"
+        print(f"{key:60} {len(lines[key]):5} {numbers}")
 
 
-def arguments():
-    p = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    p.add_argument("--config", required=True)
-    p.add_argument("--data", help="folder of the data, instead of data.dir")
-    p.add_argument(
-        "--set", nargs="*", default=[], metavar="section.key=value", help="for all candidates"
-    )
-    p.add_argument("--try", nargs="+", default=[""], dest="candidates", metavar="CANDIDATE")
-    budget = p.add_mutually_exclusive_group(required=True)
-    budget.add_argument("--images", type=int, help="of each run")
-    budget.add_argument("--minutes", type=float, help="of each run")
-    p.add_argument("--seeds", type=int, default=2)
-    p.add_argument("--n", type=int, default=2000, help="samples")
-    p.add_argument("--steps", type=int, default=12, help="of DDIM")
-    p.add_argument("--every-ema", action="store_true", help="score every average")
-    p.add_argument("--jobs", type=int, default=1, help="runs at a time")
-    p.add_argument("--threads", type=int, default=1, help="of each")
-    p.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    p.add_argument("--out", required=True, help="JSON file")
-    return p.parse_args()
-
-
-def main():
-    a = arguments()
-    a.set += [f"data.dir={a.data}"] * bool(a.data)
-    out, device = Path(a.out), pick_device(a.device)
-    settings = dict(
-        budget=dict(images=a.images, minutes=a.minutes), n=a.n, sampler="ddim", steps=a.steps, w=1.0
-    )
-    settings.update(config=Path(a.config).name, set=[s for s in a.set if not s.startswith("data.")])
-    settings.update(threads=a.threads, every_ema=a.every_ema)
-    rows = []
-    if out.exists():
-        old = json.loads(out.read_text())
-        if any(old.get(k, v) != v for k, v in settings.items()):
-            sys.exit(f"error: {out} holds trials with other settings: name another file with --out")
-        rows = old["rows"]
-    done = {(row["candidate"], row["seed"]) for row in rows}
-    todo = [(c, s) for s in range(a.seeds) for c in a.candidates if (c, s) not in done]
-    cpu = f"{os.cpu_count()} CPU cores ({platform.machine()}, {torch.backends.cpu.get_cpu_capability()})"
-    about = dict(
-        command=shlex.join(["python", *(w for w in sys.argv if w != a.data and w != "--data")]),
-        hardware=torch.cuda.get_device_name() if device.type == "cuda" else cpu,
+def about(a):
+    "Command, hardware and version."
+    words = [w for w in sys.argv if w not in (a.data, "--data")]
+    cpu = f"{os.cpu_count()} CPU cores ({platform.machine()})"
+    return dict(
+        command=shlex.join(["python", *words]),
+        hardware=torch.cuda.get_device_name() if a.device == "cuda" else cpu,
         torch=torch.__version__,
         features="FD-EffNetLite0",
-        **settings,
     )
-    base = read_config(
-        a.config, a.set
-    )  # so that the file stands for itself, whatever becomes of the config
+
+
+def compare(a):
+    "Train what is still missing in the file."
+    settings = dict(
+        budget=dict(images=a.images, minutes=a.minutes),
+        n=a.n,
+        sampler="ddim",
+        steps=a.steps,
+        w=1.0,
+        config=Path(a.config).name,
+        set=list(a.set),
+        threads=a.threads,
+        every_ema=a.every_ema,
+    )
+    a.set += [f"data.dir={a.data}"] if a.data else []
+    old = json.loads(a.out.read_text(encoding="utf-8")) if a.out.exists() else dict(rows=[])
+    if any(old.get(k, v) != v for k, v in settings.items()):
+        sys.exit(f"error: {a.out} holds other trials: name another file with --out")
+    rows = old["rows"]
+    done = {(row["candidate"], row["seed"]) for row in rows}
+    todo = [(c, s) for s in range(a.seeds) for c in a.candidates if (c, s) not in done]
+    base = read_config(a.config, a.set)  # the file stands for itself, whatever becomes of it
     base["data"].pop("dir")
+    head = about(a) | settings | dict(base=base)
     for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(k, str(a.threads))
     with ProcessPoolExecutor(a.jobs, multiprocessing.get_context("spawn")) as pool:
@@ -239,12 +295,83 @@ def main():
             except (ValueError, ArithmeticError, RuntimeError, OSError) as e:
                 print(f"failed: {what}: {e}", file=sys.stderr, flush=True)
                 continue
-            write_json(dict(**about, base=base, rows=rows), out)
+            write_json(head | dict(rows=rows), a.out)
             print(f"{len(rows)} of {len(done) + len(todo)}: {json.dumps(rows[-1])}", flush=True)
-    write_json(dict(**about, base=base, rows=rows), out)
     table(rows)
-    sys.exit(len(rows) < len(done) + len(todo))
+    return len(rows) < len(done) + len(todo)
+
+
+# Ways to sample from one model
+
+
+def setting_name(s):
+    "ddim50_w1, ddim50_eta1_uniform_w1: the sampler, its steps, and what is not the default."
+    words = [f"{s['sampler']}{s['steps']}"]
+    words += [f"eta{s['eta']:g}"] if s.get("eta") else []
+    usual = dict(spacing="quadratic", variance="large")
+    words += [s[k] for k in usual if s.get(k, usual[k]) != usual[k]]
+    return "_".join([*words, f"w{s['w']:g}"])
+
+
+def sweep(a):
+    "Sample and score what is still missing in the file."
+    device = torch.device(a.device)
+    model, sched, config = load(a.ckpt, device)
+    config["data"]["dir"] = a.data or config["data"].get("dir", "data")
+    weights = b"".join(v.cpu().numpy().tobytes() for v in model.state_dict().values())
+    head = about(a) | dict(
+        checkpoint=Path(a.ckpt).name,
+        weights_sha256=hashlib.sha256(weights).hexdigest(),
+        parameters=sum(p.numel() for p in model.parameters()),
+        reference="train",
+    )
+    rows = json.loads(a.out.read_text(encoding="utf-8")) if a.out.exists() else []
+    same = ("n", "weights_sha256")
+    if any([row.get(k) for k in same] != [a.n, head["weights_sha256"]] for row in rows):
+        sys.exit(f"error: {a.out} is of another n or checkpoint: name another file with --out")
+    features, real = references(config, device)
+    done = {(row["setting"], row["seed"]) for row in rows}
+    for seed, setting in itertools.product(range(a.seeds), SWEEPS[a.sweep]):
+        name, start = setting_name(setting), time.time()
+        if (name, seed) in done:
+            continue
+        f, y = drawn(model, sched, config, setting, a.n, seed, features)
+        row = head | dict(setting=name, seed=seed) | setting | evaluate(f, y, real)
+        rows.append(row | dict(seconds=round(time.time() - start, 1)))
+        write_json(rows, a.out)
+        print(f"{name}, seed {seed}: distance {row['distance']:.1f}", flush=True)
+
+
+def arguments():
+    formatter = argparse.RawDescriptionHelpFormatter
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
+    what = p.add_mutually_exclusive_group(required=True)
+    what.add_argument("--config", help="of the candidates")
+    what.add_argument("--sweep", choices=SWEEPS, help="of one checkpoint")
+    p.add_argument("--ckpt", default="checkpoints/cifar10", help="for --sweep")
+    p.add_argument("--data", help="folder of the data, instead of data.dir")
+    p.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="for all candidates")
+    p.add_argument("--try", nargs="+", default=[""], dest="candidates", metavar="CANDIDATE")
+    budget = p.add_mutually_exclusive_group()
+    budget.add_argument("--images", type=int, help="of each run")
+    budget.add_argument("--minutes", type=float, help="of each run")
+    p.add_argument("--seeds", type=int, default=2)
+    p.add_argument("--n", type=int, default=2000, help="samples")
+    p.add_argument("--steps", type=int, default=12, help="of DDIM, for candidates")
+    p.add_argument("--bits", action="store_true", help="also measure bits per dimension")
+    p.add_argument("--every-ema", action="store_true", help="score every average")
+    p.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    p.add_argument("--threads", type=int, default=1, help="of each")
+    p.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    p.add_argument("--out", required=True, type=Path, help="JSON file")
+    a = p.parse_args()
+    if a.config and not (a.images or a.minutes):
+        p.error("candidates need --images or --minutes")
+    if a.device == "auto":
+        a.device = "cuda" if torch.cuda.is_available() else "cpu"
+    return a
 
 
 if __name__ == "__main__":
-    main()
+    asked = arguments()
+    sys.exit(compare(asked) if asked.config else sweep(asked))

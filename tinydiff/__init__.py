@@ -1,8 +1,28 @@
+"A denoising diffusion model, from the noise schedule to guided samples: `import tinydiff as td`."
+
 __version__ = "0.1.0"
 
 import os
 
+# Threads that spin while they wait for others are slow on a machine that is not idle.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+from .ddim import ddim
+from .ddpm import ddpm
+from .forward import Denoiser, State, eps_to_score, eps_to_v, eps_to_x0, mixture_denoiser
+from .forward import q_posterior, q_sample, sample, v_to_eps, x0_to_eps
+from .guidance import cfg
+from .schedule import Schedule, cosine_schedule, linear_schedule, timesteps
+from .train import EMA, Muon, Recipe, diffusion_loss, fit
+from .run import load
+from .unet import UNet
+
+SAMPLERS = dict(ddpm=ddpm, ddim=ddim)  # what the programs offer: a function, and its entry here
+
 
 def one_thread(cells):
-    "Give each worker of `nbdev-test` one compute thread: it runs a notebook per core, and threads that wait for each other are slow."
+    "Give each worker of `nbdev-test` one thread: it runs a notebook per core."
+    import torch
+
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))

@@ -1,6 +1,11 @@
-"""What nbdev does to a notebook on its way to the site; `pyproject.toml` names the two classes. Nothing in the package uses them."""
+"""What nbdev does to a notebook on its way to the site; nothing in the package uses it.
 
-import ast, json, re
+`pyproject.toml` names the two classes, `Book` and `Card`."""
+
+import ast
+import json
+import re
+from configparser import ConfigParser
 from itertools import groupby
 from pathlib import Path
 
@@ -12,102 +17,120 @@ from nbdev.showdoc import BasicMarkdownRenderer
 
 
 class Card(BasicMarkdownRenderer):
-    "What `show_doc` shows of a function, whose code stands above it: its docstring and the table of its docments."
+    "What `show_doc` shows of a function below its code: docstring and table of docments."
 
     def _repr_markdown_(self):
         text = re.sub(r"(`[^`]*`)|<(?=\w)", lambda m: m[1] or r"\<", self.docs or "")
         told = {k: v for k, v in docments(self.sym, returns=False).items() if k != "self"}
-        brief = (
-            len(told) > 1 and [k for k, v in told.items() if v] == list(told)[-1:]
-        )  # one comment for all parameters
-        table = (
-            f"*Parameters:* `{', '.join(told)}`: {list(told.values())[-1]}"
-            if brief
-            else DocmentTbl(self.sym)._repr_markdown_()
-        )
-        return "\n\n".join([f"{'#' * self.title_level} {self.nm}", text, table]).replace(
-            "__main__.", ""
-        )
+        table = one_comment(told) or DocmentTbl(self.sym)._repr_markdown_()
+        parts = [f"{'#' * self.title_level} {self.nm}", text, table]
+        return "\n\n".join(parts).replace("__main__.", "")
+
+
+def one_comment(told):
+    "Parameters that share the one comment behind the last of them, in a line; else None."
+    commented = [k for k, v in told.items() if v]
+    if len(told) > 1 and commented == list(told)[-1:]:
+        return f"*Parameters:* `{', '.join(told)}`: {told[commented[0]]}"
 
 
 class Book(Processor):
-    "Links under the title, an alternative text for each picture from its caption, and code that folds."
+    "Links under the title, an alternative text for each picture, and code that folds."
 
     def begin(self):
-        cfg, cells = get_config(), self.nb.cells
-        path = (
-            (file := Path(self.nb.path_).resolve())
-            .relative_to(cfg.config_path.resolve())
-            .as_posix()
-        )
-        for before, cell in zip(
-            cells, cells[1:]
-        ):  # imports of the module, of the notebook, and settings: one block
-            if is_setup(before) and is_setup(cell):
-                before.source, cell.source = "", "\n".join([before.source, cell.source]).strip()
-        groups = groupby((c for c in cells if c.source.strip()), lambda c: "show_doc(" in c.source)
-        cells[:] = [
-            c for cards, cs in groups for c in (reversed(list(cs)) if cards else cs)
-        ]  # nbdev puts the last function of a cell first
+        file = Path(self.nb.path_).resolve()
+        path = file.relative_to(get_config().config_path.resolve()).as_posix()
+        cells = self.nb.cells
+        join_setup(cells)
+        cells[:] = in_order([c for c in cells if c.source.strip()])
         for cell, after in zip(cells, [*cells[1:], None]):
-            if cell.cell_type != "code":
-                continue
-            picture = any(
-                mime.startswith("image/")
-                for o in cell.get("outputs", [])
-                for mime in o.get("data", {})
-            )
-            if picture and not (
-                after and after.cell_type == "markdown" and after.source.startswith("*")
-            ):
-                raise ValueError(
-                    f"{path}: a picture has no caption, a paragraph in *italics* right after this cell:\n{cell.source}"
-                )
-            fold = (
-                {"code-fold": True, "code-summary": "Code of the figure"}
-                if picture
-                else {"code-fold": True, "code-summary": "Set-up"}
-                if is_setup(cell)
-                else {"code-fold": "show", "code-summary": "Code"}
-            )
-            options = ({"fig-alt": plain(after.source)} if picture else {}) | (
-                {} if "echo: false" in cell.source else fold
-            )
-            cell.source = (
-                "".join(
-                    f"#| {k}: {json.dumps(v, ensure_ascii=False)}\n" for k, v in options.items()
-                )
-                + cell.source
-            )
-        if file.stem == "index":
-            return
-        number, here = file.stem.partition("_")[0], f"blob/{cfg.branch}/{path}"
-        place = (
-            [f"Chapter {int(number)}" if number < "90" else "Appendix"] if number.isdigit() else []
-        )
-        links = [
-            f"[Notebook]({cfg.git_url}/{here})",
-            f"[Open in Colab](https://colab.research.google.com/github/{cfg.user}/{cfg.repo}/{here})",
-        ]
-        cells.insert(
-            1, mk_cell("::: {.chapter-line}\n" + " · ".join(place + links) + "\n:::", "markdown")
-        )
+            if cell.cell_type == "code":
+                lines = [
+                    f"#| {k}: {json.dumps(v, ensure_ascii=False)}\n"
+                    for k, v in options(cell, after, path).items()
+                    if f"#| {k}:" not in cell.source  # what a cell says of itself stands
+                ]
+                cell.source = "".join(lines) + cell.source
+        if file.stem != "index":
+            line = " · ".join(place(file) + links(path))
+            cells.insert(1, mk_cell("::: {.chapter-line}\n" + line + "\n:::", "markdown"))
+
+
+def join_setup(cells):
+    "Imports of the module, of the notebook, and settings become one block."
+    for before, cell in zip(cells, cells[1:]):
+        if is_setup(before) and is_setup(cell):
+            cell.source = "\n".join([before.source, cell.source]).strip()
+            before.source = ""
+
+
+def in_order(cells):
+    "The cards of a cell in the order of its functions: nbdev puts the last one first."
+    ordered = []
+    for cards, group in groupby(cells, lambda c: "show_doc(" in c.source):
+        ordered += list(group)[:: -1 if cards else 1]
+    return ordered
+
+
+def options(cell, after, path):
+    "The Quarto options of a code cell: its fold and, for a picture, what its caption says."
+    if not is_picture(cell):
+        if "echo: false" in cell.source:
+            return {}
+        if is_setup(cell):
+            return {"code-fold": True, "code-summary": "Set-up"}
+        return {"code-fold": "show", "code-summary": "Code"}
+    if not (after and after.cell_type == "markdown" and after.source.startswith("*")):
+        caption = "no caption, a paragraph in *italics* right after this cell"
+        raise ValueError(f"{path}: a picture has {caption}:\n{cell.source}")
+    alt = {"fig-alt": plain(after.source)}
+    if "echo: false" in cell.source:
+        return alt
+    return alt | {"code-fold": True, "code-summary": "Code of the figure"}
+
+
+def is_picture(cell):
+    data = [o.get("data", {}) for o in cell.get("outputs", [])]
+    return any(mime.startswith("image/") for d in data for mime in d)
+
+
+def place(file):
+    number = file.stem.partition("_")[0]
+    if not number.isdigit():
+        return []
+    return [f"Chapter {int(number)}" if number < "90" else "Appendix"]
+
+
+def address():
+    "The repository's, as settings.ini has it; empty until there is one."
+    settings = ConfigParser(delimiters=["="])
+    settings.read(get_config().config_path / "settings.ini", encoding="utf-8")
+    return settings["DEFAULT"].get("repository", "").rstrip("/")
+
+
+def links(path):
+    "To the notebook where it is kept, and where it can be run."
+    where = f"{address()}/blob/{get_config().branch}/{path}"
+    if not address():
+        return []
+    colab = where.replace("https://github.com", "https://colab.research.google.com/github")
+    return [f"[Notebook]({where})", f"[Open in Colab]({colab})"]
 
 
 def plain(caption):
-    "A caption without its markup: `*Figure: $\\sqrt{\\bar\\alpha_t}$ falls.*` becomes `sqrt(bar alpha_t) falls.`"
+    "A caption without its markup: `*Figure: $\\sqrt{\\bar\\alpha_t}$.*` is `sqrt(bar alpha_t).`"
     text = re.sub(r"^\*(Figure|Film)[^:*]*: ", "", caption.split("\n\n")[0])
     text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text).replace("{", "(").replace("}", ")")
     return re.sub(r"\s+", " ", re.sub(r"[$*`]|\\[,;! ]", "", text).replace("\\", " ")).strip()
 
 
 def is_setup(cell):
+    "Only imports and settings, or something that is not Python: an installation, a magic."
     if cell.cell_type != "code" or "echo: false" in cell.source:
         return False
     try:
-        return all(
-            isinstance(n, (ast.Import, ast.ImportFrom, ast.Try)) or "rcParams" in ast.unparse(n)
-            for n in ast.parse(cell.source).body
-        )
+        body = ast.parse(cell.source).body
     except SyntaxError:
-        return True  # a shell command or a magic, such as an installation
+        return True
+    kinds = ast.Import, ast.ImportFrom, ast.Try
+    return all(isinstance(n, kinds) or "rcParams" in ast.unparse(n) for n in body)

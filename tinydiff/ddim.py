@@ -15,24 +15,24 @@ from .schedule import Schedule, like, timesteps
 def ddim(
     model,  # a denoiser: eps = model(x, t, c)
     sched: Schedule,
-    xT: torch.Tensor,  # (B, C, H, W) standard normal noise
-    c: torch.Tensor | None = None,  # (B,) int64 labels
+    xT: torch.Tensor,  # (B, C, H, W) standard normal noise, float; it is not changed
+    c: torch.Tensor | None = None,  # (B,) int64 labels, -1 for none
     steps: int = 50,  # 1..T
     eta: float = 0.0,  # 0 deterministic, 1 ancestral, in [0, 1]
-    spacing: str = "quadratic",  # "quadratic", "uniform" or "leading"
+    spacing: str = "quadratic",  # which levels: see `timesteps`
     clip_x0: bool = True,  # clamp the predicted x0 to [-1, 1] and re-derive ε
-    generator: torch.Generator
-    | list
-    | None = None,  # where the noise comes from when eta > 0; or a list of them, one per image
-):  # yields a State after each step, the last one at t = 0; raises ValueError for another `eta`, `spacing` or number of steps
-    "The non-Markovian family of samplers, Eqs. (5) and (6) (DDIM, eq. 12): predicted x0, direction back to x_s, and η times noise."
+    generator=None,  # a torch.Generator, or a list of B, for the noise if eta > 0; see `noise_like`
+):  # yields a State after each step, the last one at t = 0; ValueError for what is out of range
+    "The non-Markovian family of samplers, Eqs. (5) and (6); DDIM, eq. 12."
     if not 0 <= eta <= 1:
         raise ValueError(f"eta must lie between 0 and 1, got {eta}")
-    ts, x, ab = timesteps(sched, steps, spacing), xT, sched.alpha_bar
-    for i, (t, s) in enumerate(zip(ts, ts[1:])):
+    ts = timesteps(sched, steps, spacing)
+    x, ab = xT, sched.alpha_bar
+    for left, t, s in zip(reversed(range(len(ts) - 1)), ts, ts[1:]):
         x0, eps = denoise(model, sched, x, t, c, clip_x0)
-        sigma = eta * ((1 - ab[s]) / (1 - ab[t]) * (1 - ab[t] / ab[s])).sqrt()
-        x = like(ab[s].sqrt(), x) * x0 + like((1 - ab[s] - sigma**2).sqrt(), x) * eps
-        if sigma > 0:
-            x = x + like(sigma, x) * noise_like(x, generator)
-        yield State(s, x, x0, eps, len(ts) - 2 - i)
+        fresh = eta**2 * (1 - ab[t] / ab[s]) / (1 - ab[t])  # share of the new variance 1 - ᾱ_s
+        old = (1 - ab[s]) * (1 - fresh)
+        x = like(ab[s].sqrt(), x) * x0 + like(old.sqrt(), x) * eps
+        if eta > 0 and s > 0:
+            x = x + like(((1 - ab[s]) * fresh).sqrt(), x) * noise_like(x, generator)
+        yield State(s, x, x0, eps, left)

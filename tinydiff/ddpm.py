@@ -7,29 +7,28 @@ __all__ = ['ddpm', 'gaussian_kl', 'decoder_nll', 'step_var', 'bound_terms', 'bit
 
 # %% ../nbs/04_ddpm.ipynb #237b34da
 import math
+import operator
 import torch
 from tqdm import tqdm
 from .forward import State, denoise, noise_like, q_posterior, q_sample
-from .schedule import Schedule, like, timesteps
+from .schedule import Schedule, at, like, timesteps
 
 # %% ../nbs/04_ddpm.ipynb #edbd99b3
 @torch.no_grad()
 def ddpm(
     model,  # a denoiser: eps = model(x, t, c)
-    sched: Schedule,
+    sched: Schedule,  # the tables
     xT: torch.Tensor,  # (B, C, H, W) standard normal noise
-    c: torch.Tensor | None = None,  # (B,) int64 labels
-    steps: int | None = None,  # 1..T; all T by default
-    variance: str = "large",  # "large" (β) or "small" (the posterior's)
+    c: torch.Tensor | None = None,  # (B,) int64 labels, -1 for "no label"
+    steps: int | None = None,  # 1..T, else ValueError; all T by default
+    variance: str = "large",  # "large" (β) or "small" (the posterior's), else ValueError
     clip_x0: bool = True,  # clamp the predicted x0 to [-1, 1]
-    generator: torch.Generator
-    | list
-    | None = None,  # where the noise comes from, on the device of xT; or a list of them, one per image
-):  # yields a State after each step, the last one at t = 0; raises ValueError for another `variance` or number of steps
-    "Ancestral sampling, Eq. (10) (DDPM, algorithm 2): draw x_s from the posterior, with the predicted x0 in the place of the true one."
+    generator: torch.Generator | list | None = None,  # of the noise; or a list, one per image
+):  # yields a State after each step, the last one at t = 0
+    "Ancestral sampling, Eq. (10): x_s from the posterior of the predicted x0 (DDPM, algorithm 2)."
     if variance not in ("large", "small"):
         raise ValueError(f'variance is "large" or "small", not {variance!r}')
-    ts, x = timesteps(sched, sched.T if steps is None else steps), xT
+    x, ts = xT, timesteps(sched, sched.T if steps is None else steps)
     for i, (t, s) in enumerate(zip(ts, ts[1:])):
         x0, eps = denoise(model, sched, x, t, c, clip_x0)
         x, var = q_posterior(sched, x0, x, t, s)
@@ -56,19 +55,21 @@ def decoder_nll(
     mean: torch.Tensor,  # in the shape of x0, of the Gaussian; any value
     var: torch.Tensor,  # positive, broadcasts against x0
 ) -> torch.Tensor:  # in nats, element by element, at least 0
-    "-log of the probability of a level under a Gaussian cut into 256 bins: Eqs. (17) and (18); DDPM, eq. 13."
-    log_cdf, z, h, std = torch.special.log_ndtr, x0 - mean, 1 / 255, var.sqrt()
-    b, a = log_cdf((h - z.abs()) / std), log_cdf((-h - z.abs()) / std)
-    log_p = b + (-torch.expm1(a - b)).log()
+    "-log of a level's probability under a Gaussian in 256 bins: Eqs. (17), (18); DDPM, eq. 13."
+    log_cdf = torch.special.log_ndtr
+    z, h, std = x0 - mean, 1 / 255, var.sqrt()  # h: half a bin
+    log_b = log_cdf((h - z.abs()) / std)
+    log_a = log_cdf((-h - z.abs()) / std)
+    log_p = log_b + (-torch.expm1(log_a - log_b)).log()
     log_p = torch.where(x0 < h - 1, log_cdf((z + h) / std), log_p)  # the first bin, open below
     return -torch.where(x0 > 1 - h, log_cdf((h - z) / std), log_p)  # the last bin, open above
 
 # %% ../nbs/04_ddpm.ipynb #11bcc011
 def step_var(
-    sched: Schedule,
+    sched: Schedule,  # the tables
     variance: str = "large",  # "large" (β) or "small" (the posterior's), else ValueError
 ) -> torch.Tensor:  # (T+1,) float64, σ_t² at index t; positive from t = 1 on
-    "The variances of the chain as a probability model: Eq. (10) for single steps, with that of t = 2, small, at t = 1 (as DDPM's program)."
+    "The chain's variances, Eq. (10) for single steps; at t = 1 the small one of t = 2 (as DDPM)."
     if variance not in ("large", "small"):
         raise ValueError(f'variance is "large" or "small", not {variance!r}')
     ab, beta = sched.alpha_bar, sched.beta
@@ -80,94 +81,117 @@ def step_var(
 # %% ../nbs/04_ddpm.ipynb #994ac21c
 def bound_terms(
     model,  # a denoiser: eps = model(x, t, c)
-    sched: Schedule,
+    sched: Schedule,  # the tables
     x0: torch.Tensor,  # (B, C, H, W) images on the 256 levels of [-1, 1], best in float64
     t: torch.Tensor,  # (B,) int64 in 1..T
     eps: torch.Tensor,  # (B, C, H, W) standard normal noise
-    c: torch.Tensor | None = None,  # (B,) int64 labels
-    variance: str = "large",  # "large" (β) or "small" (the posterior's)
+    c: torch.Tensor | None = None,  # (B,) int64 labels, -1 for "no label"
+    variance: str = "large",  # "large" (β) or "small" (the posterior's), else ValueError
     clip_x0: bool = True,  # clamp the predicted x0 to [-1, 1]
-) -> tuple:  # three (B,): the term of step t and L_T, both in bits per dimension; the mean squared error of ε before any clamp
-    "One draw of a term of the bound, Eqs. (14) to (17), for each image; at t = 1 it is the decoder's (DDPM, eqs. 5 and 13)."
-    xt, ab, last = q_sample(sched, x0, t, eps), sched.alpha_bar[-1], t == 1
+) -> tuple:  # three (B,): term of step t, L_T (bits per dimension); squared error of ε, unclamped
+    "A draw of a term of the bound, Eqs. (14) to (17); L_0 at t = 1 (DDPM, eqs. 5 and 13)."
+    xt = q_sample(sched, x0, t, eps)
     guess, eps_hat = denoise(model, sched, xt, t, c, clip_x0=False)
     if clip_x0:
         guess = guess.clamp(-1, 1)
     mean, var = q_posterior(sched, x0, xt, t)
-    mu, sigma2 = (
-        q_posterior(sched, guess, xt, t)[0],
-        like(step_var(sched, variance).to(t.device)[t], xt),
-    )
-    nats = gaussian_kl(mean, var, mu, sigma2)
-    nats[last] = decoder_nll(x0[last], mu[last], sigma2[last])
+    mu, _ = q_posterior(sched, guess, xt, t)
+    sigma2 = at(step_var(sched, variance), t, xt)
+    nats, first = gaussian_kl(mean, var, mu, sigma2), t == 1
+    nats[first] = decoder_nll(x0[first], mu[first], sigma2[first])
+    ab = sched.alpha_bar[-1]
     prior = gaussian_kl(ab.sqrt() * x0, 1 - ab, torch.zeros_like(ab), torch.ones_like(ab))
-    mse = (eps_hat - eps) ** 2
-    return tuple(v.flatten(1).mean(1) for v in (nats / math.log(2), prior / math.log(2), mse))
+    terms = nats / math.log(2), prior / math.log(2), (eps_hat - eps) ** 2
+    return tuple(v.flatten(1).mean(1) for v in terms)
 
 # %% ../nbs/04_ddpm.ipynb #787f173c
+def whole_up_to(
+    name: str,  # of the argument, for the message
+    n,  # anything
+    most: int,  # the highest that makes sense
+) -> int:  # `n`, if it is a whole number in 1..most, NumPy's too; else ValueError
+    "A count as an int."
+    try:
+        k = 0 if isinstance(n, bool) else operator.index(n)
+    except TypeError:
+        k = 0
+    if not 1 <= k <= most:
+        raise ValueError(f"{name} must be a whole number from 1 to {most:,}, got {n}")
+    return k
+
+# %% ../nbs/04_ddpm.ipynb #8ad851ad
+def deal(
+    images: int,  # how many there are
+    T: int,  # steps of the chain
+    per_t: int,  # draws at each step
+    seed: int = 0,  # of the order and of the noise
+) -> tuple:  # (T·per_t,) int64 images; (T·per_t,) int64 steps, rising; T·per_t seeds of noise
+    "Which image, which t and which noise each draw has: a shuffled deck, dealt again and again."
+    n, g = T * per_t, torch.Generator().manual_seed(seed)
+    who = torch.randperm(images, generator=g)[torch.arange(n) % images]
+    seeds = torch.randint(2**62, (n,), generator=g).tolist()
+    return who, torch.arange(1, T + 1).repeat_interleave(per_t), seeds
+
+# %% ../nbs/04_ddpm.ipynb #be3a4cb1
+def bound_estimate(
+    terms: torch.Tensor,  # (T, n) draws of the term of each step, in bits per dimension
+    prior: torch.Tensor,  # (T, n) L_T of the same images
+    mse: torch.Tensor,  # (T, n) squared errors of ε
+) -> dict:  # of floats; None where there are too few values
+    "What the draws say together, Eq. (19); see `bits_per_dim`."
+    T, n = terms.shape
+    by_t, prior = terms.mean(1), prior.mean().item()
+    quartiles = [mse[torch.arange(T) * 4 // T == q] for q in range(4)]
+    return dict(
+        bits_per_dim=prior + by_t.sum().item(),
+        standard_error=(terms.var(1).sum() / n).sqrt().item() if n > 1 else None,
+        prior=prior,
+        decoder=by_t[0].item(),
+        by_t=by_t.tolist(),
+        eps_mse=mse.mean().item(),
+        eps_mse_by_quartile=[q.mean().item() if len(q) else None for q in quartiles],
+    )
+
+# %% ../nbs/04_ddpm.ipynb #4313f9bf
 @torch.no_grad()
 def bits_per_dim(
     model,  # a denoiser: eps = model(x, t, c), called with float32 on the device of x0
-    sched: Schedule,
-    x0: torch.Tensor,  # (N, C, H, W) uint8 images
-    c: torch.Tensor | None = None,  # (N,) int64 labels
-    per_t: int = 10,  # images for each t, 1..N
-    variance: str = "large",  # "large" (β) or "small" (the posterior's)
+    sched: Schedule,  # the tables
+    x0: torch.Tensor,  # (N, C, H, W) uint8 images, else ValueError
+    c: torch.Tensor | None = None,  # (N,) int64 labels, -1 for "no label"
+    per_t: int = 10,  # images for each t, 1..N, else ValueError
+    variance: str = "large",  # "large" (β) or "small" (the posterior's), else ValueError
     clip_x0: bool = True,  # clamp the predicted x0 to [-1, 1]
     batch: int = 100,  # images per call of the model; does not change the result
     seed: int = 0,  # of the order of the images and of the noise
     progress: bool = True,  # show a progress bar
-) -> dict:  # bits_per_dim, its standard_error (None if per_t is 1), prior, decoder and by_t (T terms, index t-1) in bits per dimension; eps_mse and eps_mse_by_quartile (of t); images (how many different ones), per_t, variance
-    "The variational bound of -log p(x0) in bits per dimension, Eqs. (14) and (19) (DDPM, eqs. 5 and 13); ValueError for images that are not uint8 and for per_t outside 1..N."
-    n, T = sched.T * per_t, sched.T
+) -> dict:  # for JSON; a statistic of too few values is None
+    """The bound of -log p(x0) in bits per dimension, Eqs. (14), (19) (DDPM, eqs. 5 and 13).
+
+    bits_per_dim ± standard_error (None for per_t=1) is prior + sum of by_t (T terms, the first
+    is decoder). eps_mse is L_simple; eps_mse_by_quartile has None for a quarter of 1..T without
+    a t, which happens for T < 4. images counts the different ones; per_t and variance are as
+    asked."""
     if x0.dtype != torch.uint8:
         raise ValueError(f"bits are counted for uint8 images, not for {x0.dtype}")
-    if not 1 <= per_t <= len(x0):
-        raise ValueError(
-            f"per_t must lie between 1 and the number of images, {len(x0)}, got {per_t}"
-        )
-    g = torch.Generator().manual_seed(seed)
-    who = torch.randperm(len(x0), generator=g)[torch.arange(n) % len(x0)].to(x0.device)
-    seeds, ts = (
-        torch.randint(2**62, (n,), generator=g).tolist(),
-        torch.arange(1, T + 1, device=x0.device).repeat_interleave(per_t),
-    )
+    if c is not None and len(c) != len(x0):
+        raise ValueError(f"there are {len(c)} labels for {len(x0)} images: give one for each")
+    per_t = whole_up_to("per_t", per_t, len(x0))
+    batch = whole_up_to("batch", batch, 1_000_000)
+    who, t, seeds = deal(len(x0), sched.T, per_t, seed)
 
     def ask(x, t, c):
         return model(x.float(), t, c).double()
 
     draws = []
-    with tqdm(desc="bits per dimension", total=n, unit="img", disable=not progress) as bar:
-        for i in range(0, n, batch):
-            k, t = who[i : i + batch], ts[i : i + batch]
-            x = x0[k].double() / 127.5 - 1
-            eps = noise_like(x, [torch.Generator().manual_seed(s) for s in seeds[i : i + batch]])
-            draws.append(
-                torch.stack(
-                    bound_terms(
-                        ask,
-                        sched,
-                        x,
-                        t,
-                        eps,
-                        None if c is None else c.to(x.device)[k],
-                        variance,
-                        clip_x0,
-                    )
-                ).cpu()
-            )
-            bar.update(len(k))
-    terms, prior, mse = torch.cat(draws, 1).reshape(3, T, per_t)
-    by_t, prior, quartile = terms.mean(1), prior.mean().item(), torch.arange(T) * 4 // T
-    return dict(
-        bits_per_dim=prior + by_t.sum().item(),
-        standard_error=(terms.var(1).sum() / per_t).sqrt().item() if per_t > 1 else None,
-        prior=prior,
-        decoder=by_t[0].item(),
-        by_t=by_t.tolist(),
-        eps_mse=mse.mean().item(),
-        eps_mse_by_quartile=[mse[quartile == q].mean().item() for q in range(4)],
-        images=min(n, len(x0)),
-        per_t=per_t,
-        variance=variance,
-    )
+    with tqdm(desc="bits per dimension", total=len(t), unit="img", disable=not progress) as bar:
+        for i in range(0, len(t), batch):
+            now = slice(i, i + batch)
+            x = x0[who[now].to(x0.device)].double() / 127.5 - 1
+            labels = None if c is None else c[who[now].to(c.device)].to(x.device)
+            eps = noise_like(x, [torch.Generator().manual_seed(s) for s in seeds[now]])
+            draw = bound_terms(ask, sched, x, t[now].to(x.device), eps, labels, variance, clip_x0)
+            draws.append(torch.stack(draw).cpu())
+            bar.update(len(x))
+    row = bound_estimate(*torch.cat(draws, 1).reshape(3, sched.T, per_t))
+    return row | dict(images=min(len(t), len(x0)), per_t=per_t, variance=variance)

@@ -10,10 +10,10 @@ import torch
 
 # %% ../nbs/06_guidance.ipynb #58491fed
 def cfg(
-    model,  # a denoiser trained with dropped labels
+    model,  # a denoiser trained with dropped labels: it reads -1 as "no label"
     w: float = 3.0,  # guidance scale: 0 unconditional, 1 conditional, more is guided
 ):  # a denoiser that needs labels; it raises a ValueError without them
-    "Classifier-free guidance ε_u + w (ε_c - ε_u), in one batched call (Eq. 6; Ho & Salimans, eq. 6, where w = 1 + their w)."
+    "ε_u + w (ε_c - ε_u), in one batched call: Eq. (6); Ho & Salimans, eq. 6, whose w is ours - 1."
 
     def guided(x, t, c=None):  # x (B, ...), t (B,), c (B,) int64
         if c is None:

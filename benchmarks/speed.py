@@ -1,0 +1,476 @@
+"""Speed and memory beside other libraries: a training step and a sampler, as ratios, in one run.
+
+usage: python benchmarks/speed.py [train sample] [--images N] [--rounds 5] [--steps 50]
+                                  [--device auto] [--out results/benchmarks]
+
+Writes train_step.json and sample.json into --out. The networks have 64, 128 and 128 channels at
+32, 16 and 8 pixels, attention at 16 and 8, and nearly the same FLOP per image:
+- tinydiff: `UNet()`, 2 blocks a level. bf16 where the hardware has it; torch.compile on a GPU.
+- lucidrains: `Unet(dim=64, dim_mults=(1, 2, 2))` of denoising-diffusion-pytorch, 2 blocks a
+  level; its attention at 32 and 16 is linear.
+- diffusers: `UNet2DModel`, 1 layer per block and 2 on the way up.
+- smalldiffusion: `Unet(ch=64, ch_mult=(1, 2, 2))`, 2 blocks a level and 3 on the way up; it has
+  more FLOP than the others, so read its FLOP/s too.
+
+train: a batch drawn from 10,000 random uint8 images in memory, noise, loss, gradient, clipping,
+optimizer, average of the weights, each as the library's own trainer has it (smalldiffusion has no
+clipping and no average). Left out are data loaders, learning rates and reading the loss.
+sample: 32x32 images from noise and labels with DDIM, eta = 0, guidance scale 3. Both guesses are
+one batch, but in lucidrains two calls. The networks are in eval mode and not compiled.
+
+"As it comes" is each library's default: fp32, NCHW, not compiled; heads of 8 channels in
+diffusers, guidance rescaled in lucidrains. "Equal" gives them what ours has: its precision, fused
+optimizer and torch.compile, heads of 64 channels in diffusers, guidance as it is in lucidrains;
+and the memory format of the two that a short trial finds faster for them.
+
+They run in turn, in another order each round. Times are medians; ratios are medians of the ratios
+within a round. Memory is what a step keeps for its gradient, per image, and on a GPU the peak of
+the allocator. The floor is our FLOP over the rate of a large matrix product in the same
+precision, timed in the same rounds, and so is a step of Muon on our network's parameters."""
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+import smalldiffusion
+import torch
+import torch.nn.functional as F
+from denoising_diffusion_pytorch import GaussianDiffusion, Unet
+from denoising_diffusion_pytorch import classifier_free_guidance as guided_lucidrains
+from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
+from diffusers.training_utils import EMAModel
+from ema_pytorch import EMA as EMAPytorch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from tinydiff import EMA, Muon, Recipe, UNet, cfg, ddim, fit, linear_schedule, sample
+from tinydiff.data import batches
+from tinydiff.run import Autocast, use_bf16
+
+CLASSES, W = 10, 3.0
+FORMATS = dict(NCHW=torch.contiguous_format, NHWC=torch.channels_last)
+
+
+def autocast(device, bf16):
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+
+
+def draw(x, batch):
+    "A batch in [0, 1], half of it mirrored."
+    x0 = x[torch.randint(len(x), (batch,), device=x.device)].float() / 255
+    return torch.where(torch.rand(batch, 1, 1, 1, device=x.device) < 0.5, x0.flip(-1), x0)
+
+
+class Ours:
+    "Steps of `fit` on `batches`; `ddim` of `cfg`."
+
+    name = "tinydiff"
+
+    def net(self, classes, equal):
+        return UNet(num_classes=classes)
+
+    def trainer(self, net, x, batch, bf16, equal):
+        r, opt = Recipe(batch=batch), torch.optim.Adam(net.parameters(), 4e-3, fused=True)
+        fast = Autocast(net) if bf16 else net
+        data = batches(x, None, batch, device=x.device)
+        steps = fit(fast, linear_schedule(), data, r, EMA(net, r.ema), opt)
+        return lambda: next(steps)
+
+    def sampler(self, net, c, steps, bf16, equal):
+        sched, cast = linear_schedule(), autocast(c.device, bf16)
+
+        def model(x, t, c=None):
+            with cast:
+                return net(x, t, c).float()
+
+        def draw_images():
+            xT = torch.randn(len(c), 3, 32, 32, device=c.device)
+            return sample(ddim(cfg(model, W), sched, xT, c, steps=steps), progress=False)
+
+        return torch.no_grad()(draw_images)
+
+
+class Lucidrains:
+    "The inner step of `Trainer`, whose average moves every 10th step; `sample` with labels."
+
+    name = "lucidrains"
+
+    def net(self, classes, equal):
+        if classes:
+            return guided_lucidrains.Unet(dim=64, dim_mults=(1, 2, 2), num_classes=classes)
+        return Unet(dim=64, dim_mults=(1, 2, 2))
+
+    def trainer(self, net, x, batch, bf16, equal):
+        model, cast = GaussianDiffusion(net, image_size=32).to(x.device), autocast(x.device, bf16)
+        fused = equal or None
+        opt = torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.9, 0.99), fused=fused)
+        ema = EMAPytorch(model, beta=0.995, update_every=10)
+
+        def step():
+            with cast:
+                loss = model(draw(x, batch))
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            opt.step()
+            opt.zero_grad()
+            ema.update()
+
+        return step
+
+    def sampler(self, net, c, steps, bf16, equal):
+        how = dict(image_size=32, sampling_timesteps=steps, ddim_sampling_eta=0.0)
+        model = guided_lucidrains.GaussianDiffusion(net, **how).to(c.device).eval()
+        cast, scale = autocast(c.device, bf16), dict(rescaled_phi=0.0) if equal else {}
+
+        def draw_images():
+            with cast:
+                return model.sample(c, cond_scale=W, **scale)
+
+        return draw_images
+
+
+class Diffusers:
+    "The step of its train_unconditional.py; the usual loop of its pipelines with guidance."
+
+    name = "diffusers"
+
+    def net(self, classes, equal):
+        return UNet2DModel(
+            sample_size=32,
+            block_out_channels=(64, 128, 128),
+            layers_per_block=1,
+            attention_head_dim=64 if equal else 8,
+            num_class_embeds=classes + 1 if classes else None,
+            down_block_types=("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
+            up_block_types=("AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+        )
+
+    def trainer(self, net, x, batch, bf16, equal):
+        sched, cast = DDPMScheduler(num_train_timesteps=1000), autocast(x.device, bf16)
+        how = dict(lr=1e-4, betas=(0.95, 0.999), weight_decay=1e-6, fused=equal or None)
+        opt = torch.optim.AdamW(net.parameters(), **how)
+        ema = EMAModel(net.parameters(), decay=0.9999, use_ema_warmup=True, power=0.75)
+
+        def step():
+            x0 = draw(x, batch) * 2 - 1
+            noise, t = torch.randn_like(x0), torch.randint(0, 1000, (batch,), device=x.device)
+            with cast:
+                loss = F.mse_loss(net(sched.add_noise(x0, noise, t), t).sample.float(), noise)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            opt.step()
+            opt.zero_grad()
+            ema.step(net.parameters())
+
+        return step
+
+    def sampler(self, net, c, steps, bf16, equal):
+        sched, cast = DDIMScheduler(num_train_timesteps=1000), autocast(c.device, bf16)
+        sched.set_timesteps(steps)
+        both = torch.cat([torch.full_like(c, CLASSES), c])
+
+        def draw_images():
+            x = torch.randn(len(c), 3, 32, 32, device=c.device)
+            for t in sched.timesteps:
+                with cast:
+                    eps = net(torch.cat([x, x]), t, class_labels=both).sample.float()
+                eps_u, eps_c = eps.chunk(2)
+                x = sched.step(eps_u + W * (eps_c - eps_u), t, x).prev_sample
+            return x
+
+        return torch.no_grad()(draw_images)
+
+
+class Smalldiffusion:
+    "The body of its training_loop; its `samples`, whose guidance scale is W - 1."
+
+    name = "smalldiffusion"
+
+    def net(self, classes, equal):
+        label = smalldiffusion.CondEmbedderLabel(256, classes) if classes else None
+        how = dict(ch=64, ch_mult=(1, 2, 2), attn_resolutions=(16, 8), cond_embed=label)
+        return smalldiffusion.Unet(32, 3, 3, **how)
+
+    def trainer(self, net, x, batch, bf16, equal):
+        sched, cast = smalldiffusion.ScheduleDDPM(), autocast(x.device, bf16)
+        opt = torch.optim.AdamW(net.parameters(), lr=1e-3, fused=equal or None)
+
+        def step():
+            opt.zero_grad()
+            x0, sigma, eps, _ = smalldiffusion.generate_train_sample(draw(x, batch) * 2 - 1, sched)
+            with cast:
+                loss = F.mse_loss(net(x0 + sigma * eps, sigma).float(), eps)
+            loss.backward()
+            opt.step()
+
+        return step
+
+    def sampler(self, net, c, steps, bf16, equal):
+        sigmas = smalldiffusion.ScheduleDDPM().sample_sigmas(steps)
+        cast = autocast(c.device, bf16)
+
+        def draw_images():
+            xt = torch.randn(len(c), 3, 32, 32, device=c.device) * sigmas[0]
+            with cast:
+                *_, x = smalldiffusion.samples(net, sigmas, cfg_scale=W - 1, xt=xt, cond=c)
+            return x
+
+        return draw_images
+
+
+OTHERS = [Lucidrains(), Diffusers(), Smalldiffusion()]
+
+
+class Training:
+    "What is timed: a step on `images` images."
+
+    file, unit = "train_step", "step"
+
+    def __init__(self, images, steps, device):
+        self.images, self.device = images or (256 if device.type == "cuda" else 16), device
+        self.x = torch.randint(256, (10_000, 3, 32, 32), dtype=torch.uint8, device=device)
+        apart = device.type == "cpu" and use_bf16("auto", device)
+        self.fmt = FORMATS["NCHW" if apart else "NHWC"]
+        self.about = dict(batch=self.images)
+
+    def make(self, library, equal, bf16, fmt, compiled=True):
+        net = library.net(0, equal).to(self.device, memory_format=fmt)
+        step = library.trainer(net, self.x, self.images, bf16, equal)
+        if equal and compiled and self.device.type == "cuda":
+            net.compile()
+        return net, step
+
+    def measure(self, library):
+        "FLOP and bytes kept for the gradient, of one image, in fp32."
+        net, step = self.make(library, False, False, torch.contiguous_format)
+        kept = saved_bytes(net, step) / self.images
+        return dict(gflop_per_image=flop(step) / self.images / 1e9, saved_mb_per_image=kept / 1e6)
+
+
+class Sampling:
+    "What is timed: `steps` steps for `images` images."
+
+    file, unit = "sample", "batch"
+
+    def __init__(self, images, steps, device):
+        images = images or (32 if device.type == "cuda" else 2)
+        self.images, self.steps, self.device = images, steps, device
+        self.c = torch.arange(images, device=device) % CLASSES
+        self.fmt = torch.channels_last
+        self.about = dict(sampler="ddim", steps=steps, w=W, images=images)
+
+    def make(self, library, equal, bf16, fmt, steps=None):
+        net = library.net(CLASSES, equal).to(self.device, memory_format=fmt).eval()
+        return net, library.sampler(net, self.c, steps or self.steps, bf16, equal)
+
+    def measure(self, library):
+        "FLOP of all calls of the network for one image."
+        step = self.make(library, False, False, torch.contiguous_format, 2)[1]
+        return dict(gflop_per_image=flop(step) / 2 * self.steps / self.images / 1e9)
+
+
+def flop(step):
+    "FLOP of one call: matrix products and convolutions; attention as the products that it is."
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops()
+
+
+def saved_bytes(net, step):
+    "Bytes of the activations that autograd keeps in one call."
+    kept, own = {}, {p.untyped_storage().data_ptr() for p in net.parameters()}
+
+    def pack(v):
+        kept[v.untyped_storage().data_ptr()] = v.untyped_storage().nbytes()
+        return v
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda v: v):
+        step()
+    return sum(size for place, size in kept.items() if place not in own)
+
+
+def seconds(step, device):
+    "Seconds that one call takes."
+    start = time.perf_counter()
+    step()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def in_turn(steps, rounds, device):
+    "Seconds of each of the named functions, one value per round, each round in another order."
+    times, names = {name: [] for name in steps}, list(steps)
+    for k in tqdm(range(rounds), desc="rounds", leave=False):
+        first = k % len(names)
+        for name in names[first:] + names[:first]:
+            times[name].append(seconds(steps[name], device))
+    return times
+
+
+def faster(make, device):
+    "The name of the memory format for which `make(format)` is faster: the best of three calls."
+    steps = {name: make(fmt) for name, fmt in FORMATS.items()}
+    in_turn(steps, 1, device)  # warms up
+    best = {name: min(times) for name, times in in_turn(steps, 3, device).items()}
+    return min(best, key=best.get)
+
+
+def peak(step, device):
+    "The most bytes that were allocated during a call, on a GPU."
+    if device.type != "cuda":
+        return {}
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    seconds(step, device)
+    return dict(gpu_mb_above_rest=round((torch.cuda.max_memory_allocated() - before) / 1e6, 1))
+
+
+def contenders(job, bf16):
+    "Yields name, library, network, step and memory format: ours, then the others both ways."
+    ours = Ours()
+    layouts = {fmt: name for name, fmt in FORMATS.items()}
+    yield ours.name, ours, *job.make(ours, True, bf16, job.fmt), layouts[job.fmt]
+    for library in OTHERS:
+        net, step = job.make(library, False, False, torch.contiguous_format)
+        yield f"{library.name}, as it comes", library, net, step, "NCHW"
+    for library in OTHERS:
+
+        def make(fmt, library=library):
+            return job.make(library, True, bf16, fmt)
+
+        best = faster(lambda fmt, make=make: make(fmt)[1], job.device)
+        yield f"{library.name}, equal", library, *make(FORMATS[best]), best
+
+
+def extras(job, bf16):
+    "Functions that are timed in the same rounds: a large matrix product, and a step of Muon."
+    n = 8192 if job.device.type == "cuda" else 2048
+    a = torch.randn(n, n, device=job.device, dtype=torch.bfloat16 if bf16 else torch.float32)
+    muon = Muon(UNet().to(job.device))
+    for group in muon.param_groups:
+        for p in group["params"]:
+            p.grad = torch.randn_like(p)
+    return {"matrix product": lambda: a @ a, "muon": muon.step}, 2 * n**3
+
+
+def shares(step, device):
+    "The ten operators that take most of a step's time by themselves, and their shares of it."
+    kind = "CUDA" if device.type == "cuda" else "CPU"
+    with torch.profiler.profile(activities=[getattr(torch.profiler.ProfilerActivity, kind)]) as p:
+        step()
+    own = "self_device_time_total" if kind == "CUDA" else "self_cpu_time_total"
+    times = {e.key: getattr(e, own) for e in p.key_averages()}
+    largest = sorted(times, key=times.get, reverse=True)[:10]
+    return {name: round(times[name] / sum(times.values()), 3) for name in largest}
+
+
+def row_of(what, times, first, images, unit):
+    "Medians of a contender's rounds, and its time as a multiple of ours, round by round."
+    t, ratio = median(times), sorted(a / b for a, b in zip(times, first))
+    return what | {
+        f"ms_per_{unit}": round(1e3 * t, 1),
+        "img_per_s": round(images / t, 3),
+        "gflop_per_s": round(what["gflop_per_image"] * images / t, 1),
+        "time_over_ours": round(median(ratio), 3),
+        "time_over_ours_range": [round(ratio[0], 3), round(ratio[-1], 3)],
+        "seconds_by_round": [round(v, 4) for v in times],
+    }
+
+
+def compare(job, rounds):
+    "Everything that is measured of one job."
+    bf16 = use_bf16("auto", job.device)
+    measured = {library.name: job.measure(library) for library in [Ours(), *OTHERS]}
+    facts, steps = {}, {}
+    for name, library, net, step, fmt in contenders(job, bf16):
+        size = dict(parameters=sum(p.numel() for p in net.parameters()), memory_format=fmt)
+        facts[name], steps[name] = size | measured[library.name], step
+    more, work = extras(job, bf16)
+    in_turn(steps | more, 1, job.device)  # warms up
+    for name, step in steps.items():
+        facts[name] |= peak(step, job.device)
+    times = in_turn(steps | more, rounds, job.device)
+    ours = times["tinydiff"]
+    table = {k: row_of(facts[k], times[k], ours, job.images, job.unit) for k in steps}
+    flop_per_call = facts["tinydiff"]["gflop_per_image"] * job.images * 1e9
+    rate = work / median(times["matrix product"])
+    floor = dict(
+        gflop_per_call=flop_per_call / 1e9,
+        matmul_gflop_per_s=rate / 1e9,
+        ms_of_flop=1e3 * flop_per_call / rate,
+        ms_measured=1e3 * median(ours),
+    )
+    return dict(
+        precision="bf16 autocast" if bf16 else "fp32",
+        rounds=rounds,
+        **job.about,
+        contenders=table,
+        floor_of_ours={k: round(v, 3) for k, v in floor.items()},
+        muon_ms_per_step=round(1e3 * median(times["muon"]), 1),
+        profile_of_ours=shares(steps["tinydiff"], job.device),
+    )
+
+
+def about(device):
+    "Command, hardware, threads and versions."
+    cpu = f"{os.cpu_count()} CPU cores ({platform.machine()}), {torch.get_num_threads()} thread(s)"
+    names = ("denoising-diffusion-pytorch", "diffusers", "smalldiffusion", "ema-pytorch")
+    return dict(
+        command=shlex.join(["python", *sys.argv]),
+        hardware=torch.cuda.get_device_name() if device.type == "cuda" else cpu,
+        cpu=torch.backends.cpu.get_cpu_capability(),
+        load_at_the_end=round(os.getloadavg()[0], 1),
+        torch=torch.__version__,
+        libraries={name: version(name) for name in names},
+    )
+
+
+def show(row, unit):
+    "The table of a job, and its floor."
+    heads = f"| | Mparams | GF/image | ms per {unit} | img/s | GFLOP/s | time / ours |"
+    print(heads + "\n|---|---|---|---|---|---|---|")
+    for name, r in row["contenders"].items():
+        cells = [f"{r['parameters'] / 1e6:.2f}", f"{r['gflop_per_image']:.2f}"]
+        cells += [f"{r[f'ms_per_{unit}']:,.0f}", f"{r['img_per_s']:,.2f}"]
+        cells += [f"{r['gflop_per_s']:,.0f}", f"{r['time_over_ours']:.2f}"]
+        print(f"| {name} | {' | '.join(cells)} |")
+    floor = row["floor_of_ours"]
+    print("ours: {ms_measured:,.0f} ms, its FLOP alone {ms_of_flop:,.0f} ms".format(**floor))
+
+
+def main():
+    formatter = argparse.RawDescriptionHelpFormatter
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
+    jobs = dict(train=Training, sample=Sampling)
+    p.add_argument("what", nargs="*", default=[], help="train, sample; by default both")
+    p.add_argument("--images", type=int, help="of a call (16 and 2 on a CPU, 256 and 32 on a GPU)")
+    p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--steps", type=int, default=50, help="of the samplers")
+    p.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    p.add_argument("--out", default="results/benchmarks", help="folder")
+    a = p.parse_args()
+    if unknown := set(a.what) - set(jobs):
+        p.error(f"what is measured is train or sample, not {min(unknown)}")
+    auto = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(auto if a.device == "auto" else a.device)
+    guided_lucidrains.tqdm = lambda steps, **_: steps  # its progress bars
+    Path(a.out).mkdir(parents=True, exist_ok=True)
+    for name in a.what or jobs:
+        job = jobs[name](a.images, a.steps, device)
+        row = compare(job, a.rounds)
+        show(row, job.unit)
+        text = json.dumps(about(device) | row, indent=1) + "\n"
+        Path(a.out, f"{job.file}.json").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
