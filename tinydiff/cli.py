@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['Device', 'OURS', 'pick_device', 'options', 'sampling_arguments', 'sampling', 'run_name', 'states', 'draw_grid',
-           'write_image', 'dataset', 'train_main', 'opened', 'pick_labels', 'sample_main', 'draw_samples', 'cached',
-           'compare_with', 'features_of', 'provenance', 'eval_main', 'score', 'measure_bits']
+           'write_image', 'dataset', 'train_main', 'begun_before', 'finish', 'opened', 'pick_labels', 'sample_main',
+           'draw_samples', 'cached', 'compare_with', 'features_of', 'provenance', 'eval_main', 'places', 'score',
+           'measure_bits']
 
 # %% ../nbs/92_cli.ipynb #2675a4ff
 import contextlib
@@ -176,16 +177,11 @@ def train_main(
         raise ValueError("--minutes takes a number above 0, and stands in the place of --images")
     given = {"data.dir": data, "train.images": UNKNOWN if minutes else images, "train.seed": seed}
     over = [f"{k}={json.dumps(v)}" for k, v in given.items() if v is not None]
-    path, out = config, user_path(out or Path("out") / Path(config).stem)
-    config = read_config(user_path(path), [*(set or []), *over])
+    out = user_path(out or Path("out") / Path(config).stem)
+    config = read_config(user_path(config), [*(set or []), *over])
     sampling(config)
-    begun = any((out / name).exists() for name in ("last.pt", "prev.pt"))
-    again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0  # torchrun brings it back
-    if resume and not begun:
-        raise ValueError(f"--resume: there is no run in {out}; leave it out to start one")
-    if begun and not (resume or again):
-        raise ValueError(f"{out} already holds a run: --resume continues it, --out starts another")
-    if begun and minutes:  # it has been known since the first steps
+    begun = begun_before(out, resume)
+    if begun and minutes:  # their images have been known since the first steps
         config["train"]["images"] = read_config(out / "config.yaml")["train"]["images"]
         minutes = None
     with processes(pick_device(device)) as device:
@@ -196,21 +192,37 @@ def train_main(
         config["data"]["classes"] = classes if K else []
         n = sum(p.numel() for p in outline(config["model"]).parameters())
         if first:
-            on = f"{len(x):,} images, {n:,} parameters, {ranks()[1]} x {device}"
-            print(f"{on}; the run is in {out}/", flush=True)
+            what = f"{len(x):,} images, {n:,} parameters, {ranks()[1]} x {device}"
+            print(f"{what}; the run is in {out}/", flush=True)
         stopped = train_run(config, x, y, out, begun, device, init, minutes)
-    if stopped and first:
+    if first:
+        finish(out, device, stopped)
+    if stopped:
+        sys.exit(128 + stopped)
+
+
+def begun_before(out: Path, resume: bool) -> bool:
+    "Whether to go on with the run in a folder; a ValueError if that is not what was asked."
+    begun = any((out / name).exists() for name in ("last.pt", "prev.pt"))
+    again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0  # torchrun brings it back
+    if resume and not begun:
+        raise ValueError(f"--resume: there is no run in {out}; leave it out to start one")
+    if begun and not (resume or again):
+        raise ValueError(f"{out} already holds a run: --resume continues it, --out starts another")
+    return begun
+
+
+def finish(out: Path, device, stopped):
+    "Say how a run ended, and draw its samples if it is complete."
+    if stopped:
         saved = (
             "saved, and --resume continues" if (out / "last.pt").exists() else "nothing is saved"
         )
-        print(f"stopped after a step: {saved}")
-    if stopped:
-        sys.exit(128 + stopped)
-    if first:
-        model, sched, config = load(out / "ema.pt", device)
-        how = sampling(config)
-        write_image(picture(draw_grid(model, sched, config, how), how["grid"]), out / "samples.png")
-        print(f"done: weights in {out / 'ema.pt'}, samples in {out / 'samples.png'}")
+        return print(f"stopped after a step: {saved}")
+    model, sched, config = load(out / "ema.pt", device)
+    how = sampling(config)
+    write_image(picture(draw_grid(model, sched, config, how), how["grid"]), out / "samples.png")
+    print(f"done: weights in {out / 'ema.pt'}, samples in {out / 'samples.png'}")
 
 # %% ../nbs/92_cli.ipynb #4237741f
 OURS = Path(tinydiff.__file__).parent.parent / "checkpoints" / "cifar10"  # in a clone
@@ -280,12 +292,15 @@ def sample_main(
     print(f"{out}" + f" (rows: {', '.join(names)})" * bool(names) + f", film in {gif}" * bool(gif))
 
 # %% ../nbs/92_cli.ipynb #34a91922
-def draw_samples(
-    out: Path, model, sched, config: dict, how: dict, n: int, batch=100, seed=0, **about
-):
-    "Draw images 0 to n - 1 into PNG files of `out`, as far as they are not there."
+def draw_samples(out: Path, model, sched, config: dict, how: dict, n: int, batch=100, seed=0):
+    "Draw images 0 to n - 1 into PNG files, those that are not there; returns what defines them."
     (rank, world), m, note = ranks(), config["model"], out / "samples.json"
-    about.update(how, seed=seed)
+    weights = hashlib.sha256()
+    for v in model.state_dict().values():
+        weights.update(v.cpu().contiguous().numpy().tobytes())
+    about = {k: v for k, v in how.items() if k != "grid" and (k != "w" or m["num_classes"])}
+    about.update(seed=seed, weights_sha256=weights.hexdigest())
+    about["network_precision"] = "bf16" if isinstance(model, Autocast) else "fp32"
     if note.exists() and json.loads(note.read_text(encoding="utf-8")) != about:
         raise ValueError(f"{out} holds other samples, see {note}: remove it, or name another")
     write_json(about, note)
@@ -307,6 +322,7 @@ def draw_samples(
                 pixels = image.permute(1, 2, 0).squeeze(2).numpy()
                 write_image(Image.fromarray(pixels), out / f"{k:06}.png")
     largest(0)  # wait for the others
+    return about
 
 
 def cached(features, x: torch.Tensor) -> torch.Tensor:  # (N, C, H, W) uint8; (N, d)
@@ -395,52 +411,52 @@ def eval_main(
     with processes(pick_device(device)) as device, plain_faults(batch, "--batch "):
         ckpt, name, model, sched, config = opened(ckpt, device)
         config["data"]["dir"] = data or config["data"]["dir"]
-        about, start, first = provenance(ckpt, model), time.time(), ranks()[0] == 0
-        results = Path("results") / name
+        about = provenance(ckpt, model)
         if bits:
-            out = out or results / "bits.json"
-            return first and measure_bits(model, sched, config, about, bits, batch, seed, out)
+            out = out or Path("results") / name / "bits.json"
+            return measure_bits(model, sched, config, about, bits, batch, seed, out)
         how = sampling(config | dict(sample=config["sample"] | dict(w=1.0)), **how)
-        words = [run_name(how, config), mode if features == "inception" else features]
-        differ = dict(n=(n, 50_000), seed=(seed, 0), vs=(Path(reference).name, "train"))
-        words += [f"{k}{a}" for k, (a, usual) in differ.items() if a != usual]
-        where = user_path(samples or Path("out") / name / f"samples_{words[0]}_{seed}")
-        if samples and not where.is_dir():
-            raise ValueError(f"--samples {samples} is no folder")
-        words[0] = where.resolve().name if samples else words[0]
-        out = user_path(out or results / ("_".join(words) + ".json"))
+        kind = mode if features == "inception" else features
+        where, file = places(name, run_name(how, config), kind, n, seed, reference, samples)
         own = user_path(inception) if inception else None
         make = partial(inception_v3, mode, own) if features == "inception" else efficientnet_lite0
-        f = make(device=device) if first else None
+        f = make(device=device) if ranks()[0] == 0 else None  # before the work begins
         if not samples:
-            known = {k: about[k] for k in ("checkpoint_sha256", "network_precision")}
-            draw_samples(where, model, sched, config, how, n, batch, seed, **known)
-            del how["grid"]
-            about.update(
-                {k: v for k, v in how.items() if k != "w" or config["model"]["num_classes"]}
-            )
-        if first:
-            real = compare_with(config, f, reference, own is not None)
-            row = score(where, None if samples else n, f, real, config)
-            about.update(seed=seed, reference=reference, mode=f.mode)
-            about.update(features=f.name, features_sha256=f.sha256)
-            write_json({**about, **row, "seconds": round(time.time() - start, 1)}, out)
-            print(f"{f.name} {row['distance']:.2f}, {row['n']:,} samples; all of it is in {out}")
+            about |= draw_samples(where, model, sched, config, how, n, batch, seed)
+        if f:
+            out = user_path(out or file)
+            score(where, None if samples else n, f, config, about, reference, own, out)
 
 
-def score(where: Path, n: int | None, features, real, config: dict) -> dict:
+def places(name, how: str, kind: str, n: int, seed: int, against: str, samples) -> tuple:
+    "The folder of the samples, and the JSON file, whose name says what is not the default."
+    where = user_path(samples or Path("out") / name / f"samples_{how}_{seed}")
+    if samples and not where.is_dir():
+        raise ValueError(f"--samples {samples} is no folder")
+    words = [where.resolve().name if samples else how, kind]
+    differ = dict(n=(n, 50_000), seed=(seed, 0), vs=(Path(against).name, "train"))
+    words += [f"{k}{a}" for k, (a, usual) in differ.items() if a != usual]
+    return where, Path("results") / name / ("_".join(words) + ".json")
+
+
+def score(where: Path, n: int | None, f, config, about: dict, against: str, own, out: Path):
     "Compare the first `n` images of a folder, all by default, with the reference."
-    K, m = config["model"]["num_classes"], config["model"]
+    start, K, m = time.time(), config["model"]["num_classes"], config["model"]
     x = folder(where, m["image_size"], m["channels"])[0][:n]
     y = torch.arange(len(x)) % K if K and n else None  # ours have the classes in turn
-    if len(x) <= features.dim:
-        few = f"{len(x):,} samples are not more than the {features.dim:,} features"
+    if len(x) <= f.dim:
+        few = f"{len(x):,} samples are not more than the {f.dim:,} features"
         print(f"warning: {few}: compare the distance only at the same n", file=sys.stderr)
-    return evaluate(extract(features, x), y, real)
+    row = evaluate(extract(f, x), y, compare_with(config, f, against, own is not None))
+    about |= dict(reference=against, mode=f.mode, features=f.name, features_sha256=f.sha256)
+    write_json(about | row | dict(seconds=round(time.time() - start, 1)), out)
+    print(f"{f.name} {row['distance']:.2f}, {row['n']:,} samples; all of it is in {out}")
 
 
 def measure_bits(model, sched, config, about, per_t, batch, seed, out):
-    "Bits per dimension and ε-MSE of the test images."
+    "Bits per dimension and ε-MSE of the test images, by the first process."
+    if ranks()[0]:
+        return
     start, device = time.time(), next(model.parameters()).device
     x, y, _ = dataset(config, train=False)
     y = y.to(device) if config["model"]["num_classes"] else None

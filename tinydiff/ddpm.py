@@ -169,9 +169,7 @@ def bits_per_dim(
     """The bound of -log p(x0) in bits per dimension, Eqs. (14), (19) (DDPM, eqs. 5 and 13).
 
     bits_per_dim ± standard_error (None for per_t=1) is prior + sum of by_t (T terms, the first
-    is decoder). eps_mse is L_simple; eps_mse_by_quartile has None for a quarter of 1..T without
-    a t, which happens for T < 4. images counts the different ones; per_t and variance are as
-    asked."""
+    is decoder). eps_mse is L_simple; its quartiles are None where 1..T has no t (T < 4)."""
     if x0.dtype != torch.uint8:
         raise ValueError(f"bits are counted for uint8 images, not for {x0.dtype}")
     if c is not None and len(c) != len(x0):
