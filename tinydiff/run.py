@@ -194,8 +194,9 @@ def find(src) -> tuple:  # config, weights, images seen
 
 def modern(config: dict) -> dict:
     "The config of an older version, without what is gone: `holdout` was a number of images."
-    if config.get("data", {}).pop("tidy", None) is not None and config["data"]["holdout"] >= 1:
-        del config["data"]["holdout"]
+    data = config.get("data", {})
+    if data.pop("tidy", None) is not None and data.get("holdout", 0) >= 1:
+        del data["holdout"]
     return config
 
 
@@ -239,11 +240,9 @@ def processes(device: torch.device):
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     store, rank, world = next(dist.rendezvous("env://"))
-    life = dist.PrefixStore(
-        os.environ["TORCHELASTIC_RESTART_COUNT"], store
-    )  # not of an earlier one
-    name = "cpu:gloo,cuda:nccl" if gpu else "gloo"
-    dist.init_process_group(name, store=life, rank=rank, world_size=world)
+    life = os.environ["TORCHELASTIC_RESTART_COUNT"]  # an earlier one left its addresses
+    how = dict(store=dist.PrefixStore(life, store), rank=rank, world_size=world)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", **how)
     try:
         yield device
     finally:
@@ -329,7 +328,7 @@ class Log:
         self.path, self.r, self.T, self.since, self.begun = path, r, T, seen, time.time()
         self.best = 0.0  # images per second
         self.sums = torch.zeros(2, 4, device=device)  # of losses, and how many, per quarter
-        self.bad = torch.zeros((), device=device)  # images after the first step gone wrong
+        self.bad = torch.zeros(1, device=device).double()  # images after the first bad step
 
     def add(self, step: Step):
         "Take in a step, without a look at it."
