@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['Step', 'diffusion_loss', 'min_snr', 'strata', 'stratified_t', 'normal_t', 'EMA', 'orthogonalize', 'adam_update',
-           'Muon', 'setting', 'Recipe', 'make_optimizer', 'train_step', 'seeded', 'draw', 'fit', 'check_batch']
+           'Muon', 'setting', 'Recipe', 'make_optimizer', 'use_bf16', 'train_step', 'seeded', 'draw', 'fit',
+           'check_batch']
 
 # %% ../nbs/03_train.ipynb #3b90fe0c
 import contextlib
@@ -147,9 +148,8 @@ class Muon(torch.optim.Optimizer):
             grads, means = [p.grad for p in params], self.average(params, "mean")
             if not group["muon"]:
                 squares = self.average(params, "square")
-                adam_update(
-                    params, grads, means, squares, group["steps"], group["lr"], group["betas"]
-                )
+                how = group["steps"], group["lr"], group["betas"]
+                adam_update(params, grads, means, squares, *how)
                 continue
             torch._foreach_lerp_(means, grads, 1 - group["momentum"])
             ahead = torch._foreach_lerp(grads, means, group["momentum"])
@@ -161,10 +161,8 @@ class Muon(torch.optim.Optimizer):
 # %% ../nbs/03_train.ipynb #0fa725c4
 def setting(default, *allowed):  # the least and the greatest number, or the names to choose from
     "An entry of a recipe."
-    copy = (
-        dict(default_factory=default.copy) if isinstance(default, list) else dict(default=default)
-    )
-    return dataclasses.field(**copy, metadata=dict(allowed=allowed))
+    fresh = {"default_factory": default.copy} if type(default) is list else {"default": default}
+    return dataclasses.field(**fresh, metadata=dict(allowed=allowed))
 
 
 @dataclasses.dataclass
@@ -219,14 +217,24 @@ def make_optimizer(net: nn.Module, r: Recipe) -> torch.optim.Optimizer:  # net i
     return torch.optim.Adam(net.parameters(), r.lr, betas=(0.9, 0.99), fused=True)
 
 # %% ../nbs/03_train.ipynb #c7bad296
+def use_bf16(precision: str, device) -> bool:  # "bf16", "fp32", or "auto": if it is native here
+    "Whether a network multiplies in bfloat16."
+    if precision == "auto" and torch.device(device).type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    units = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    here = precision == "auto" and any(getattr(torch.cpu, name, bool)() for name in units)
+    return here or precision == "bf16"
+
+
 def train_step(net, opt, sched: Schedule, x0, t, eps, c, r: Recipe) -> tuple:
     "A step of the optimizer; the losses (B,), and the norm of the gradient before clipping."
     opt.zero_grad()
-    losses, size = [], r.micro or len(x0)
+    losses, size, bf16 = [], r.micro or len(x0), use_bf16(r.precision, x0.device)
     for k in range(0, len(x0), size):
         rows = slice(k, k + size)
-        labels = None if c is None else c[rows]
-        loss = diffusion_loss(net, sched, x0[rows], t[rows], eps[rows], labels, r.predict, r.gamma)
+        part = x0[rows], t[rows], eps[rows], c if c is None else c[rows]
+        with torch.autocast(x0.device.type, torch.bfloat16, enabled=bf16):
+            loss = diffusion_loss(net, sched, *part, r.predict, r.gamma)
         (loss.sum() / len(x0)).backward()
         losses.append(loss.detach())
     grad = torch.nn.utils.clip_grad_norm_(net.parameters(), r.clip)
@@ -260,9 +268,7 @@ def draw(sched: Schedule, x0, c, r: Recipe, rank: int = 0, world: int = 1) -> tu
 
 # %% ../nbs/03_train.ipynb #7aaa44cd
 Step = namedtuple("Step", "images loss t grad")
-Step.__doc__ = (
-    "After a step: images seen, loss and t of each image (B,), the gradient's norm unclipped."
-)
+Step.__doc__ = "Images seen; loss and t of each image (B,); the gradient's norm before clipping."
 
 
 def fit(
