@@ -21,14 +21,14 @@ train() { # OUT MINUTES: begins, or goes on if it was cut off
         ${sets[@]+--set "${sets[@]}"} $([ ! -e "$1/last.pt" ] || echo --resume)
 }
 score() { # RUN N STEPS
-    "$python" eval_fid.py --ckpt "$1/ema.pt" --data "$data" --bits 1 --out "$1/bits.json"
+    "$python" benchmarks/real_images.py --ckpt "$1/ema.pt" --data "$data" --bits 1 --out "$1/bits.json"
     "$python" eval_fid.py --ckpt "$1/ema.pt" --data "$data" --features efficientnet-lite0 --n "$2" --steps "$3" --w 1 --batch 1000 --out "$1/ddim$3_w1.json"
     "$python" sample.py --ckpt "$1/ema.pt" --steps "$3" --w 1.5 --out "$1/grid_w1.5.png"
 }
 pack() { # RUN
     rm -rf "$1/half" "$1/carry"
     mkdir "$1/carry"
-    "$python" -c "import sys; from tinydiff.run import find, save_folder; save_folder(sys.argv[2], *find(sys.argv[1]))" "$1/ema.pt" "$1/half"
+    "$python" -c "import sys; from tinydiff.run import find; from tinydiff.share import save_folder; save_folder(sys.argv[2], *find(sys.argv[1]))" "$1/ema.pt" "$1/half"
     split -b 16M -d "$1/half/model.safetensors" "$1/carry/model.safetensors."
     cp "$1/half/config.json" "$1/metrics.jsonl" "$1"/*.json "$1"/*.png "$1/carry/"
     ls -l "$1/carry"

@@ -1,9 +1,13 @@
-"""What moves FD-EffNetLite0 of *real* images: their number, the split, JPEG, resizing.
+"""What is measured on *real* images.
 
-Chapter 7 draws the result.
+Without a checkpoint, what moves FD-EffNetLite0 of real CIFAR-10 images: their number, the split,
+JPEG, resizing; chapter 7 draws the result. With one, the bits per dimension and the ε-MSE of the
+images that it has not seen, with --bits draws of the noise for each step t (chapter 4).
 
 usage: python benchmarks/real_images.py [--data data] [--n 2000]
                                         [--out results/cifar10/real_images.json]
+       python benchmarks/real_images.py --ckpt CKPT --bits 10 [--data data]
+                                        [--out results/cifar10/bits.json]
 """
 
 import argparse
@@ -23,8 +27,11 @@ import torch.nn.functional as F
 from PIL import Image
 from tqdm import tqdm
 
+from tinydiff.cli import dataset, opened, provenance
 from tinydiff.data import cifar10
+from tinydiff.ddpm import bits_per_dim
 from tinydiff.fid import Moments, efficientnet_lite0, extract, factor, gap
+from tinydiff.run import guard, write_text
 
 
 def to_uint8(x):
@@ -62,14 +69,8 @@ CHANGES = {
 }
 
 
-def main():
-    formatter = argparse.RawDescriptionHelpFormatter
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
-    p.add_argument("--data", default="data")
-    p.add_argument("--n", type=int, default=2000, help="images for each change")
-    p.add_argument("--out", default="results/cifar10/real_images.json", type=Path)
-    a = p.parse_args()
-    start, device = time.time(), "cuda" if torch.cuda.is_available() else "cpu"
+def distances(a, device) -> dict:
+    "How far real images are from real images."
     features = efficientnet_lite0(device)
     x, xt = cifar10(a.data)[0], cifar10(a.data, train=False)[0]
     f, ft = extract(features, x), extract(features, xt)
@@ -89,7 +90,7 @@ def main():
         changed[what] = distance(torch.cat(parts))
     trained = {n: distance(f[torch.randperm(len(x), generator=g)[:n]]) for n in sizes}
     cpu = f"{os.cpu_count()} CPU cores ({platform.machine()})"
-    row = dict(
+    return dict(
         command=shlex.join(["python", *sys.argv]),
         features=features.name,
         features_sha256=features.sha256,
@@ -101,12 +102,40 @@ def main():
         changed=changed,
         hardware=torch.cuda.get_device_name() if device == "cuda" else cpu,
         torch=torch.__version__,
-        seconds=round(time.time() - start, 1),
     )
-    text = json.dumps(row, indent=1)
-    a.out.parent.mkdir(parents=True, exist_ok=True)
-    a.out.write_text(text + "\n", encoding="utf-8")
-    print(text)
+
+
+def bits(a, device) -> dict:
+    "What a checkpoint makes of images that it has not seen."
+    path, _, model, sched, config = opened(a.ckpt, device)
+    config["data"]["dir"] = a.data
+    x, y, _ = dataset(config, train=False)
+    y = y.to(device) if config["model"]["num_classes"] else None
+    row = bits_per_dim(model, sched, x.to(device), y, a.bits, batch=a.batch, seed=0)
+    about = provenance(path, model) | dict(network_precision="fp32", seed=0, reference="test")
+    return about | dict(command=shlex.join(["python", *sys.argv])) | row
+
+
+@guard
+def main():
+    formatter = argparse.RawDescriptionHelpFormatter
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
+    p.add_argument("--data", default="data")
+    p.add_argument("--n", type=int, default=2000, help="images for each change")
+    p.add_argument("--ckpt", help="measure what this checkpoint makes of them")
+    p.add_argument("--bits", type=int, default=1, help="draws of the noise for each step t")
+    p.add_argument("--batch", type=int, default=100, help="images at a time, with --ckpt")
+    p.add_argument("--out", help="JSON file", type=Path)
+    a = p.parse_args()
+    if min(a.n - 1, a.bits, a.batch) < 1:
+        raise ValueError("--n is at least 2, --bits and --batch at least 1")
+    start, device = time.time(), "cuda" if torch.cuda.is_available() else "cpu"
+    name = Path(a.ckpt).resolve().name if a.ckpt else "cifar10"
+    out = a.out or Path("results") / name / ("bits.json" if a.ckpt else "real_images.json")
+    row = bits(a, device) if a.ckpt else distances(a, device)
+    row["seconds"] = round(time.time() - start, 1)
+    write_text(json.dumps(row, indent=1, allow_nan=False) + "\n", out)
+    print(f"all of it is in {out}")
 
 
 if __name__ == "__main__":

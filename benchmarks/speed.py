@@ -1,10 +1,10 @@
 """Speed and memory beside other libraries: a training step and a sampler, as ratios, in one run.
 
-usage: python benchmarks/speed.py [train sample] [--images N] [--rounds 5] [--steps 50]
+usage: python benchmarks/speed.py [train sample wait] [--images N] [--rounds 5] [--steps 50]
                                   [--device auto] [--out results/benchmarks]
 
-Writes train_step.json and sample.json into --out. The networks have 64, 128 and 128 channels at
-32, 16 and 8 pixels, attention at 16 and 8, and nearly the same FLOP per image:
+Writes train_step.json, sample.json and wait.json into --out. The networks have 64, 128 and 128
+channels at 32, 16 and 8 pixels, attention at 16 and 8, and nearly the same FLOP per image:
 - tinydiff: `UNet()`, 2 blocks a level. bf16 where the hardware has it; torch.compile on a GPU.
 - lucidrains: `Unet(dim=64, dim_mults=(1, 2, 2))` of denoising-diffusion-pytorch, 2 blocks a
   level; its attention at 32 and 16 is linear.
@@ -17,6 +17,9 @@ optimizer, average of the weights, each as the library's own trainer has it (sma
 clipping and no average). Left out are data loaders, learning rates and reading the loss.
 sample: 32x32 images from noise and labels with DDIM, eta = 0, guidance scale 3. Both guesses are
 one batch, but in lucidrains two calls. The networks are in eval mode and not compiled.
+
+wait: our training step on a CPU, in new processes with OMP_WAIT_POLICY passive (what tinydiff sets)
+and active, on the machine as it is and with a busy process for each core.
 
 "As it comes" is each library's default: fp32, NCHW, not compiled; heads of 8 channels in
 diffusers, guidance rescaled in lucidrains. "Equal" gives them what ours has: its precision, fused
@@ -33,9 +36,11 @@ import json
 import os
 import platform
 import shlex
+import subprocess
 import sys
 import time
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -53,7 +58,7 @@ from tqdm import tqdm
 
 from tinydiff import EMA, Muon, Recipe, UNet, cfg, ddim, fit, linear_schedule, sample
 from tinydiff.data import batches
-from tinydiff.run import Autocast, use_bf16
+from tinydiff.train import use_bf16
 
 CLASSES, W = 10, 3.0
 FORMATS = dict(NCHW=torch.contiguous_format, NHWC=torch.channels_last)
@@ -78,10 +83,10 @@ class Ours:
         return UNet(num_classes=classes)
 
     def trainer(self, net, x, batch, bf16, equal):
-        r, opt = Recipe(batch=batch), torch.optim.Adam(net.parameters(), 4e-3, fused=True)
-        fast = Autocast(net) if bf16 else net
+        r = Recipe(batch=batch, precision="bf16" if bf16 else "fp32")
+        opt = torch.optim.Adam(net.parameters(), 4e-3, fused=True)
         data = batches(x, None, batch, device=x.device)
-        steps = fit(fast, linear_schedule(), data, r, EMA(net, r.ema), opt)
+        steps = fit(net, linear_schedule(), data, r, EMA(net, r.ema), opt)
         return lambda: next(steps)
 
     def sampler(self, net, c, steps, bf16, equal):
@@ -420,6 +425,36 @@ def compare(job, rounds):
     )
 
 
+def waiting(rounds):
+    "Seconds of our training step by wait policy, idle and beside busy processes; see above."
+    seconds = {}
+    for _ in tqdm(range(rounds), "wait", unit="round"):
+        for busy, policy in product(("idle", "busy"), ("passive", "active")):
+            spin = [sys.executable, "-c", "while True: pass"]
+            n = os.cpu_count() if busy == "busy" else 0
+            others = [subprocess.Popen(spin) for _ in range(n)]
+            env, one = os.environ | dict(OMP_WAIT_POLICY=policy), [sys.executable, *sys.argv[:1]]
+            try:
+                done = subprocess.run([*one, "one"], env=env, capture_output=True, check=True)
+            finally:
+                for other in others:
+                    other.kill()
+            seconds.setdefault(f"{busy}, {policy}", []).append(float(done.stdout.split()[-1]))
+    ratios = {
+        busy: [a / b for a, b in zip(seconds[f"{busy}, passive"], seconds[f"{busy}, active"])]
+        for busy in ("idle", "busy")
+    }
+    by_policy = {k: round(median(v), 3) for k, v in ratios.items()}
+    return dict(rounds=rounds, seconds=seconds, time_passive_over_active=by_policy)
+
+
+def one_step():
+    "Print the seconds of our training step on the CPU."
+    job = Training(None, None, torch.device("cpu"))
+    step = job.make(Ours(), True, use_bf16("auto", job.device), job.fmt)[1]
+    print(median([seconds(step, job.device) for _ in range(6)][1:]))
+
+
 def about(device):
     "Command, hardware, threads and versions."
     cpu = f"{os.cpu_count()} CPU cores ({platform.machine()}), {torch.get_num_threads()} thread(s)"
@@ -451,25 +486,31 @@ def main():
     formatter = argparse.RawDescriptionHelpFormatter
     p = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     jobs = dict(train=Training, sample=Sampling)
-    p.add_argument("what", nargs="*", default=[], help="train, sample; by default both")
+    p.add_argument("what", nargs="*", default=[], help="train, sample, wait; by default all")
     p.add_argument("--images", type=int, help="of a call (16 and 2 on a CPU, 256 and 32 on a GPU)")
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--steps", type=int, default=50, help="of the samplers")
     p.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     p.add_argument("--out", default="results/benchmarks", help="folder")
     a = p.parse_args()
-    if unknown := set(a.what) - set(jobs):
-        p.error(f"what is measured is train or sample, not {min(unknown)}")
+    if a.what == ["one"]:
+        return one_step()
+    if unknown := set(a.what) - {*jobs, "wait"}:
+        p.error(f"what is measured is train, sample or wait, not {min(unknown)}")
     auto = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(auto if a.device == "auto" else a.device)
     guided_lucidrains.tqdm = lambda steps, **_: steps  # its progress bars
     Path(a.out).mkdir(parents=True, exist_ok=True)
-    for name in a.what or jobs:
-        job = jobs[name](a.images, a.steps, device)
-        row = compare(job, a.rounds)
-        show(row, job.unit)
+    for name in a.what or [*jobs, "wait"]:
+        if name == "wait":
+            row, file = waiting(a.rounds), name
+            print(row["time_passive_over_active"])
+        else:
+            job = jobs[name](a.images, a.steps, device)
+            row, file = compare(job, a.rounds), job.file
+            show(row, job.unit)
         text = json.dumps(about(device) | row, indent=1) + "\n"
-        Path(a.out, f"{job.file}.json").write_text(text, encoding="utf-8")
+        Path(a.out, f"{file}.json").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,8 @@ from tinydiff.cli import cached, dataset
 from tinydiff.data import cifar10_sample, to_uint8
 from tinydiff.ddpm import bits_per_dim
 from tinydiff.fid import Real, efficientnet_lite0, evaluate
-from tinydiff.run import make_schedule, read_config, train_run, write_json
+from tinydiff.run import read_config, train_run, write_text
+from tinydiff.schedule import make_schedule
 from tinydiff.train import strata, stratified_t
 from tinydiff.unet import flops
 
@@ -214,7 +215,7 @@ def run(a, candidate, seed):
     config = read_config(a.config, a.set + sets + [f"train.seed={seed}"])
     x, y, _ = dataset(config)
     images = a.images or affordable(config, x, y, device, a.minutes)
-    draw_t = partial(laplace_t, make_schedule(config["schedule"])) if laplace else stratified_t
+    draw_t = partial(laplace_t, make_schedule(**config["schedule"])) if laplace else stratified_t
     halves = config["train"]["ema"]
     names = ["ema.pt", *(f"ema-{h}.pt" for h in halves[1:])]
     count = len(halves) if a.every_ema else 1
@@ -295,7 +296,7 @@ def compare(a):
             except (ValueError, ArithmeticError, RuntimeError, OSError) as e:
                 print(f"failed: {what}: {e}", file=sys.stderr, flush=True)
                 continue
-            write_json(head | dict(rows=rows), a.out)
+            write_text(json.dumps(head | dict(rows=rows), indent=1) + "\n", a.out)
             print(f"{len(rows)} of {len(done) + len(todo)}: {json.dumps(rows[-1])}", flush=True)
     table(rows)
     return len(rows) < len(done) + len(todo)
@@ -338,7 +339,7 @@ def sweep(a):
         f, y = drawn(model, sched, config, setting, a.n, seed, features)
         row = head | dict(setting=name, seed=seed) | setting | evaluate(f, y, real)
         rows.append(row | dict(seconds=round(time.time() - start, 1)))
-        write_json(rows, a.out)
+        write_text(json.dumps(rows, indent=1) + "\n", a.out)
         print(f"{name}, seed {seed}: distance {row['distance']:.1f}", flush=True)
 
 

@@ -88,6 +88,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'tinydiff.forward.q_sample': ('forward.html#q_sample', 'tinydiff/forward.py'),
                                   'tinydiff.forward.same_shape': ('forward.html#same_shape', 'tinydiff/forward.py'),
                                   'tinydiff.forward.sample': ('forward.html#sample', 'tinydiff/forward.py'),
+                                  'tinydiff.forward.spiral': ('forward.html#spiral', 'tinydiff/forward.py'),
                                   'tinydiff.forward.v_target': ('forward.html#v_target', 'tinydiff/forward.py'),
                                   'tinydiff.forward.v_to_eps': ('forward.html#v_to_eps', 'tinydiff/forward.py'),
                                   'tinydiff.forward.x0_to_eps': ('forward.html#x0_to_eps', 'tinydiff/forward.py')},

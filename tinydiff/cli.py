@@ -38,6 +38,8 @@ Device = Annotated[str, dict(choices=["auto", "cpu", "cuda"])]
 
 def pick_device(name: str) -> torch.device:  # auto, cpu or cuda
     "The device that the user asked for."
+    for stream in (sys.stdout, sys.stderr):
+        getattr(stream, "reconfigure", dict)(errors="replace")  # whatever the terminal can show
     gpu = torch.cuda.is_available()
     if name == "cuda" and not gpu:
         raise ValueError("--device cuda: there is no CUDA device here; use --device cpu or auto")
@@ -341,7 +343,8 @@ def eval_main(
             about |= dict(seed=seed) | {k: v for k, v in how.items() if k != "grid"}
             draw_samples(where, model, sched, config, how, about, n, batch, seed)
         if first:
-            file = Path("results") / name / f"{where.resolve().name}_{kind}_n{n}.json"
+            what = samples.strip("./").replace("/", "-") if samples else what
+            file = Path("results") / name / f"{what}_{kind}_n{n}.json"
             score(where, None if samples else n, f, config, about, own, user_path(out or file))
 
 
