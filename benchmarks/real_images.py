@@ -1,8 +1,9 @@
 """What is measured on *real* images.
 
 Without a checkpoint, what moves FD-EffNetLite0 of real CIFAR-10 images: their number, the split,
-JPEG, resizing; chapter 7 draws the result. With one, the bits per dimension and the ε-MSE of the
-images that it has not seen, with --bits draws of the noise for each step t (chapter 4).
+JPEG, resizing, the order of the channels, the range of values; chapter 7 draws the result. With
+one, the bits per dimension and the ε-MSE of the images that it has not seen, with --bits draws of
+the noise for each step t (chapter 4).
 
 usage: python benchmarks/real_images.py [--data data] [--n 2000]
                                         [--out results/cifar10/real_images.json]
@@ -59,6 +60,25 @@ def enlarged(images, mode):
     return to_uint8(F.interpolate(images.float(), size=(128, 128), mode=mode))
 
 
+def gamma(images, power):
+    "Each value to a power, as where a display's curve is applied twice or taken off."
+    return to_uint8(255 * (images / 255) ** power)
+
+
+def signed_as_unit(images):
+    "Values in [-1, 1], stored as if they were in [0, 1]: the darker half turns black."
+    return to_uint8(255 * (images / 127.5 - 1))
+
+
+def unit_as_signed(images):
+    "Values in [0, 1], stored as if they were in [-1, 1]: nothing is darker than gray."
+    return to_uint8(127.5 * (images / 255 + 1))
+
+
+def bgr(images):
+    return images.flip(1)
+
+
 CHANGES = {
     "JPEG, quality 95": partial(jpeg, quality=95),
     "JPEG, quality 75": partial(jpeg, quality=75),
@@ -66,7 +86,28 @@ CHANGES = {
     "shrunk to 20x20 and back, nearest": partial(shrunk, mode="nearest", antialias=False),
     "enlarged with bicubic": partial(enlarged, mode="bicubic"),
     "enlarged with nearest": partial(enlarged, mode="nearest"),
+    "red and blue exchanged": bgr,
+    "gamma of 1/2.2 once too often": partial(gamma, power=1 / 2.2),
+    "[0, 1] taken for [-1, 1]": unit_as_signed,
+    "[-1, 1] taken for [0, 1]": signed_as_unit,
 }
+
+
+def to(reference):
+    "The distance of features to those of a reference."
+    real = Moments(reference.shape[1]).add(reference)
+    A = factor(real.cov)
+
+    def distance(g):
+        m = Moments(g.shape[1]).add(g)
+        return gap(m.mean, factor(m.cov), real.mean, A)
+
+    return distance
+
+
+def through(change, images, features):
+    "Features of changed images."
+    return torch.cat([features.of(change(part)) for part in images.split(100)])
 
 
 def distances(a, device) -> dict:
@@ -74,20 +115,17 @@ def distances(a, device) -> dict:
     features = efficientnet_lite0(device)
     x, xt = cifar10(a.data)[0], cifar10(a.data, train=False)[0]
     f, ft = extract(features, x), extract(features, xt)
-    real = Moments(features.dim).add(f)
-    A = factor(real.cov)
-
-    def distance(g):
-        m = Moments(features.dim).add(g)
-        return gap(m.mean, factor(m.cov), real.mean, A)
+    distance = to(f)
 
     sizes = [n for n in (250, 500, 1000, 2000, 4000, 10_000) if n <= len(xt)]
     g = torch.Generator().manual_seed(0)
     order = torch.randperm(len(xt), generator=g)
-    some, changed = xt[order[: a.n]], {}
+    some, found = xt[order[: a.n]], {}
     for what, change in tqdm(CHANGES.items(), desc="changes", unit="change"):
-        parts = [features.of(change(part)) for part in some.split(100)]
-        changed[what] = distance(torch.cat(parts))
+        found[what] = through(change, some, features)
+    changed = {what: distance(g) for what, g in found.items()}
+    both = "shrunk to 20x20 and back, antialiased"
+    to_shrunk = to(through(CHANGES[both], x, features))
     trained = {n: distance(f[torch.randperm(len(x), generator=g)[:n]]) for n in sizes}
     cpu = f"{os.cpu_count()} CPU cores ({platform.machine()})"
     return dict(
@@ -98,8 +136,11 @@ def distances(a, device) -> dict:
         seed=0,
         test_images={n: distance(ft[order[:n]]) for n in sizes},
         training_images=trained,
+        test_images_apart=[distance(ft[part]) for part in order.split(a.n) if len(part) == a.n],
         changed_n=a.n,
         changed=changed,
+        to_reference_also=both,
+        changed_to_it={what: to_shrunk(g) for what, g in found.items() if "shrunk" in what},
         hardware=torch.cuda.get_device_name() if device == "cuda" else cpu,
         torch=torch.__version__,
     )

@@ -11,7 +11,8 @@ usage: python benchmarks/trials.py --config configs/cifar10-cpu.yaml --images 12
 
 A candidate of --try is a string of section.key=value with spaces between them, and may name how t
 is drawn in the place of uniform: draw=normal, draw=normal:MEAN:STD of the log-SNR (short for
-train.levels, snr_mean and snr_std) or draw=laplace, which no recipe has; all are stratified. With
+train.levels, snr_mean and snr_std) or draw=laplace, which no recipe has; all are stratified.
+cut=skips and cut=time train the network without its skip connections, or with t = 1 always. With
 --images every candidate sees as many images; with --minutes each gets as many minutes of its
 process (on a CPU those that it computes, so that what runs beside it takes nothing from it; on a
 GPU those of the clock), and the number of images follows from the speed of a few steps.
@@ -20,9 +21,10 @@ Each run is scored on unseen images: the loss at fixed t and noise, its mean and
 quartile of t; with --bits the bits per dimension, at one noise for each t; and for --n samples of
 the first average, drawn with --steps of DDIM at w = 1, the Frechet distance of
 EfficientNet-Lite0's features from the training images and the share that a probe on these
-features finds in the right class. --every-ema scores all averages of train.ema. Losses of eps, x0
-and v, or of different schedules, are not to be compared; distances and bits are. Runs go to
-processes of --threads threads, --jobs at once.
+features finds in the right class. --grids writes some samples of the first seed to PNG files.
+--every-ema scores all averages of train.ema. Losses of eps, x0 and v, or of different schedules,
+are not to be compared; distances and bits are. Runs go to processes of --threads threads, --jobs
+at once.
 
 A sweep writes a row per setting and seed, with what `evaluate` finds of --n samples.
 
@@ -48,9 +50,9 @@ from unittest.mock import patch
 
 import torch
 
-from tinydiff import SAMPLERS, UNet, cfg, diffusion_loss, load, sample
+from tinydiff import SAMPLERS, UNet, cfg, ddim, diffusion_loss, load, sample
 from tinydiff.cli import cached, dataset
-from tinydiff.data import cifar10_sample, to_uint8
+from tinydiff.data import cifar10_sample, grid, to_uint8
 from tinydiff.ddpm import bits_per_dim
 from tinydiff.fid import Real, efficientnet_lite0, evaluate
 from tinydiff.run import read_config, train_run, write_text
@@ -154,6 +156,18 @@ def score(src, a, device, data_config):
     return found
 
 
+def draw_some(src, device, path):
+    "A grid of four samples of each class, with 50 steps of DDIM at w = 1."
+    model, sched, config = load(src, device)
+    m = config["model"]
+    c = torch.arange(m["num_classes"]).repeat(4) if m["num_classes"] else None
+    shape = 40, m["channels"], m["image_size"], m["image_size"]
+    xT = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    steps = ddim(model, sched, xT.to(device), None if c is None else c.to(device), steps=50)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    grid(sample(steps, progress=False), 10).save(path)
+
+
 # Candidates that are trained
 
 
@@ -164,19 +178,48 @@ def laplace_t(sched, B, T, device=None):
     return (torch.searchsorted(up_to, strata(B).double()).clamp(max=T - 1) + 1).to(device)
 
 
+class NoSkips(UNet):
+    "Blocks on the way up see zeros in the place of what came from the way down."
+
+    def forward(self, x, t, c=None):
+        def blind(block, args):
+            h, emb = args
+            kept = h.shape[1] - block.res.conv2.out_channels
+            return torch.cat([h[:, :kept], torch.zeros_like(h[:, kept:])], 1), emb
+
+        hooks = [b.register_forward_pre_hook(blind) for level in self.ups for b in level]
+        try:
+            return super().forward(x, t, c)
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+
+class NoTime(UNet):
+    "The network is not told how noisy its input is."
+
+    def forward(self, x, t, c=None):
+        return super().forward(x, torch.ones_like(t), c)
+
+
+CUTS = dict(skips=NoSkips, time=NoTime)
+
+
 def parse(candidate):
-    "Its sections' keys, and whether t is drawn by Laplace."
-    words, laplace = [], False
+    "Its sections' keys, whether t is drawn by Laplace, and the class of network."
+    words, laplace, network = [], False, UNet
     for word in candidate.split():
         if word == "draw=laplace":
             laplace = True
+        elif word.startswith("cut="):
+            network = CUTS[word[4:]]
         elif word.startswith("draw=normal"):
             _, *numbers = word.split(":")
             words.append("train.levels=normal")
             words += [f"train.{k}={v}" for k, v in zip(("snr_mean", "snr_std"), numbers)]
         else:
             words.append(word)
-    return words, laplace
+    return words, laplace, network
 
 
 def clock(device):
@@ -211,7 +254,7 @@ def run(a, candidate, seed):
     "Train and score one candidate with one seed."
     torch.set_num_threads(a.threads)
     torch.compiler.reset()  # else many networks in one process are too many for torch.compile
-    device, (sets, laplace) = torch.device(a.device), parse(candidate)
+    device, (sets, laplace, network) = torch.device(a.device), parse(candidate)
     config = read_config(a.config, a.set + sets + [f"train.seed={seed}"])
     x, y, _ = dataset(config)
     images = a.images or affordable(config, x, y, device, a.minutes)
@@ -219,10 +262,12 @@ def run(a, candidate, seed):
     halves = config["train"]["ema"]
     names = ["ema.pt", *(f"ema-{h}.pt" for h in halves[1:])]
     count = len(halves) if a.every_ema else 1
-    with tempfile.TemporaryDirectory() as out:
+    with tempfile.TemporaryDirectory() as out, patch("tinydiff.run.UNet", network):
         seconds, wall = trained(config, images, x, y, out, device, draw_t)
         kept = list(zip(halves, names))[:count]
         scores = {str(h): score(Path(out) / name, a, device, config) for h, name in kept}
+        if a.grids and seed == 0:
+            draw_some(Path(out) / "ema.pt", device, a.grids / f"{candidate or 'as it is'}.png")
     net = UNet(**config["model"])
     return dict(
         candidate=candidate,
@@ -361,6 +406,7 @@ def arguments():
     p.add_argument("--steps", type=int, default=12, help="of DDIM, for candidates")
     p.add_argument("--bits", action="store_true", help="also measure bits per dimension")
     p.add_argument("--every-ema", action="store_true", help="score every average")
+    p.add_argument("--grids", type=Path, help="folder for pictures of samples")
     p.add_argument("--jobs", type=int, default=1, help="runs at a time")
     p.add_argument("--threads", type=int, default=1, help="of each")
     p.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")

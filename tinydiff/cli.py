@@ -15,6 +15,7 @@ import json
 import math
 import os
 import platform
+import re
 import shlex
 import sys
 import time
@@ -300,7 +301,10 @@ def provenance(path: Path, model) -> dict:
     sha256 = hashlib.sha256((file if path.is_dir() else path).read_bytes()).hexdigest()
     name = path.name if path.is_dir() else f"{path.resolve().parent.name}/{path.name}"
     here = f"{os.cpu_count()} CPU cores ({platform.machine()})"
-    about = dict(command=shlex.join(["python", os.path.basename(sys.argv[0]), *sys.argv[1:]]))
+    words = [
+        re.sub(r"(^|=)(~|\.\.|/).*/", r"\1", w) for w in sys.argv
+    ]  # his folders are his affair
+    about = dict(command=shlex.join(["python", *words]))
     about.update(checkpoint=name, checkpoint_sha256=sha256, torch=torch.__version__)
     about.update(parameters=sum(v.numel() for v in model.parameters()), processes=ranks()[1])
     about.update(hardware=torch.cuda.get_device_name() if device.type == "cuda" else here)

@@ -8,8 +8,6 @@ __all__ = ['CARD', 'numbers', 'model_card', 'save_folder', 'make_folder', 'publi
 # %% ../nbs/93_share.ipynb #a8dcb63f
 import hashlib
 import json
-import re
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -22,14 +20,13 @@ from .run import find, guard, outline, whole, write_text
 # %% ../nbs/93_share.ipynb #4e07234f
 def numbers(results, sha256: str) -> str:  # folder of JSON files, hash of the weights; a table
     "What was measured of these weights, from files alone."
-    lines, told = ["| measured | command |", "|---|---|"], "distance precision recall bits_per_dim"
+    lines = ["| measured | command |", "|---|---|"]
     for path in sorted(Path(results).glob("*.json")):
         row = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(row, dict) or row.get("checkpoint_sha256") != sha256:
             continue
-        words = [re.sub(r"(^|=)(~|\.\.|/).*/", r"\1", w) for w in shlex.split(row["command"])]
-        command = shlex.join(words).replace("|", r"\|")  # where its maker keeps files is his affair
-        values = ", ".join(f"{k} {row[k]:.4g}" for k in told.split() if row.get(k) is not None)
+        command, told = row["command"].replace("|", r"\|"), ("distance", "n", "bits_per_dim")
+        values = ", ".join(f"{k} {row[k]:.4g}" for k in told if row.get(k) is not None)
         lines.append(f"| {row.get('features', '')} {values} | `{command}` |")
     return "\n".join(lines)
 
@@ -84,8 +81,8 @@ def save_folder(folder, config: dict, weights: dict, seen: int):
 
 def make_folder(src: Path, name: str, folder: Path, results, license: str) -> list:  # the files
     "Write all that is published of a checkpoint."
-    files = {"README.md", "config.json", "model.safetensors", "samples.png"}
-    if folder.resolve() == src.resolve() or not {p.name for p in folder.glob("*")} <= files:
+    ours = "README.md config.json model.safetensors samples.png".split()
+    if folder.resolve() == src.resolve() or {p.name for p in folder.glob("*")} - set(ours):
         raise ValueError(f"{folder} holds something else: name another folder with --out")
     config, weights, seen = find(src)
     config["data"] = whole(config)["data"] | dict(dir="data")  # his folders are his affair
@@ -112,12 +109,12 @@ def publish_main(
     yes: bool = False,  # do not ask
 ):
     "Upload a checkpoint to the hub. Example: publish.py --ckpt out/a/ema.pt --repo user/name"
-    path, folder = Path(ckpt).expanduser(), Path(out or Path("out/hub") / repo.split("/")[-1])
-    results = results or Path("results") / (path.parent if path.suffix else path).resolve().name
+    path, folder = Path(ckpt).expanduser(), Path(out or f"out/hub/{repo.split('/')[-1]}")
+    run = (path.parent if path.suffix else path).resolve().name
+    results, folder = Path(results or f"results/{run}").expanduser(), folder.expanduser()
     for f in make_folder(path, repo, folder, results, license):
         print(f"{f.stat().st_size:>12,} bytes  {f}")
-    ask = f"Upload these files to {repo}, for everybody to see? [y/N] "
-    if dry_run or not (yes or input(ask).strip().lower() in ("y", "yes")):
+    if dry_run or not (yes or input(f"Publish it in {repo}? [y/N] ").lower() in ("y", "yes")):
         return print("nothing was uploaded")
     try:
         HfApi().create_repo(repo, exist_ok=True)
