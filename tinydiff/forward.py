@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['q_sample', 'spiral', 'q_posterior', 'eps_to_x0', 'x0_to_eps', 'v_target', 'eps_to_v', 'v_to_eps', 'eps_to_score',
-           'same_shape', 'Denoiser', 'mixture_denoiser', 'check_labels', 'denoise', 'State', 'sample', 'noise_like']
+           'mixture_denoiser', 'same_shape', 'Denoiser', 'check_labels', 'denoise', 'State', 'sample', 'noise_like']
 
 # %% ../nbs/01_forward.ipynb #5535778d
 import reprlib
@@ -84,6 +84,35 @@ def eps_to_score(sched, xt, t, eps):  # a Schedule; (B, ...) x_t; (B,) int64 in 
     "The score ∇ log q(x_t) that ε implies: -ε / √(1-ᾱ), for t >= 1: Eq. (11)."
     return -eps / at((1 - sched.alpha_bar).sqrt(), t, xt)
 
+# %% ../nbs/01_forward.ipynb #8a6c4b65
+def mixture_denoiser(
+    sched: Schedule,  # the tables
+    means: torch.Tensor,  # (K, ...) the center of each component
+    var: torch.Tensor | float = 0.0,  # along each axis, broadcast against `means`; 0 makes points
+    weights: torch.Tensor | None = None,  # (K,) positive; equal by default
+    labels: torch.Tensor | None = None,  # (K,) int64 class of each; needed when c is given
+):  # a denoiser, for t >= 1; it answers in the dtype and on the device of x
+    "The exact E[ε | x_t, c] of a mixture of axis-aligned Gaussians: Eqs. (12) and (13)."
+    weights = torch.ones(len(means)) if weights is None else weights
+    var = torch.as_tensor(var, dtype=means.dtype).expand_as(means)
+
+    def model(x, t, c=None):
+        if c is not None and labels is None:
+            raise ValueError("this mixture knows no classes: give it labels, or the sampler no c")
+        mu, v, log_w = (u.to(x.device) for u in (means, var, weights.log()))
+        a, s2 = at(sched.alpha_bar.sqrt(), t, x)[:, None], at(1 - sched.alpha_bar, t, x)[:, None]
+        d = x[:, None] - a * mu  # (B, K, ...)
+        total = a**2 * v + s2  # S_k
+        logits = log_w - (d**2 / total + total.log()).flatten(2).sum(-1) / 2  # (B, K)
+        if c is not None:
+            others = (labels.to(c) != c[:, None]) & (c[:, None] >= 0)
+            logits = logits.masked_fill(others, -torch.inf)
+        r = logits.softmax(1).reshape(*logits.shape, *[1] * (x.ndim - 1))
+        x0 = (r * (mu + a * v / total * d)).sum(1)
+        return x0_to_eps(sched, x, t, x0).to(x)
+
+    return model
+
 # %% ../nbs/01_forward.ipynb #5fae2402
 def same_shape(
     out,  # what a network returned
@@ -122,35 +151,6 @@ class Denoiser(nn.Module):
         if self.predict == "v":
             return v_to_eps(self.sched, x, t, out)
         return out
-
-# %% ../nbs/01_forward.ipynb #8a6c4b65
-def mixture_denoiser(
-    sched: Schedule,  # the tables
-    means: torch.Tensor,  # (K, ...) the center of each component
-    var: torch.Tensor | float = 0.0,  # along each axis, broadcast against `means`; 0 makes points
-    weights: torch.Tensor | None = None,  # (K,) positive; equal by default
-    labels: torch.Tensor | None = None,  # (K,) int64 class of each; needed when c is given
-):  # a denoiser, for t >= 1; it answers in the dtype and on the device of x
-    "The exact E[ε | x_t, c] of a mixture of axis-aligned Gaussians: Eqs. (12) and (13)."
-    weights = torch.ones(len(means)) if weights is None else weights
-    var = torch.as_tensor(var, dtype=means.dtype).expand_as(means)
-
-    def model(x, t, c=None):
-        if c is not None and labels is None:
-            raise ValueError("this mixture knows no classes: give it labels, or the sampler no c")
-        mu, v, log_w = (u.to(x.device) for u in (means, var, weights.log()))
-        a, s2 = at(sched.alpha_bar.sqrt(), t, x)[:, None], at(1 - sched.alpha_bar, t, x)[:, None]
-        d = x[:, None] - a * mu  # (B, K, ...)
-        total = a**2 * v + s2  # S_k
-        logits = log_w - (d**2 / total + total.log()).flatten(2).sum(-1) / 2  # (B, K)
-        if c is not None:
-            others = (labels.to(c) != c[:, None]) & (c[:, None] >= 0)
-            logits = logits.masked_fill(others, -torch.inf)
-        r = logits.softmax(1).reshape(*logits.shape, *[1] * (x.ndim - 1))
-        x0 = (r * (mu + a * v / total * d)).sum(1)
-        return x0_to_eps(sched, x, t, x0).to(x)
-
-    return model
 
 # %% ../nbs/01_forward.ipynb #5d1171bf
 def check_labels(

@@ -62,8 +62,8 @@ A sample may resemble a training image: look at its nearest neighbors before you
 
 def model_card(name: str, config: dict, seen: int, table: str, license: str) -> str:
     "Data, recipe, numbers and limits of a checkpoint, as Markdown with the header of the hub."
-    kind = dict(pipeline_tag="unconditional-image-generation", library_name="tinydiff")
-    head = ModelCardData(license=license, tags=["diffusion", "ddpm", "ddim"], **kind)
+    tags = ["unconditional-image-generation", "diffusion", "ddpm", "ddim"]
+    head = ModelCardData(license=license, library_name="tinydiff", tags=tags)
     d, n = config["data"], sum(p.numel() for p in outline(config["model"]).parameters())
     data = {"cifar10": "CIFAR-10 (Alex Krizhevsky, 2009)"}.get(d["name"], "a folder of images")
     told = config["schedule"] | config["train"] | dict(about=d["about"], data=data, numbers=table)

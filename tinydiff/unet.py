@@ -44,7 +44,7 @@ def zero(
 
 # %% ../nbs/02_unet.ipynb #157680a0
 class ResBlock(nn.Module):
-    "Two normalised convolutions beside a shortcut; time and class scale and shift, Eq. (7)."
+    "Two normalized convolutions beside a shortcut; time and class scale and shift, Eq. (7)."
 
     def __init__(
         self,
