@@ -28,10 +28,10 @@ import torch.nn.functional as F
 from PIL import Image
 from tqdm import tqdm
 
-from tinydiff.cli import dataset, opened, provenance
+from tinydiff.cli import cached, dataset, opened, provenance
 from tinydiff.data import cifar10
 from tinydiff.ddpm import bits_per_dim
-from tinydiff.fid import Moments, efficientnet_lite0, extract, factor, gap
+from tinydiff.fid import Moments, efficientnet_lite0, factor, gap
 from tinydiff.run import guard, write_text
 
 
@@ -110,11 +110,23 @@ def through(change, images, features):
     return torch.cat([features.of(change(part)) for part in images.split(100)])
 
 
+def shrunk_reference(x, f, plain, found, features) -> dict:
+    "Images shrunk in either way, where those they are compared with are shrunk with care, too."
+    careful, careless = (what for what in found if "shrunk" in what)
+    distance = to(through(CHANGES[careful], x, features))
+    return {
+        "images": len(x),
+        "neither side shrunk": to(f)(plain),
+        "both antialiased": distance(found[careful]),
+        "reference antialiased, the others nearest": distance(found[careless]),
+    }
+
+
 def distances(a, device) -> dict:
     "How far real images are from real images."
     features = efficientnet_lite0(device)
     x, xt = cifar10(a.data)[0], cifar10(a.data, train=False)[0]
-    f, ft = extract(features, x), extract(features, xt)
+    f, ft = cached(features, x), cached(features, xt)
     distance = to(f)
 
     sizes = [n for n in (250, 500, 1000, 2000, 4000, 10_000) if n <= len(xt)]
@@ -124,8 +136,7 @@ def distances(a, device) -> dict:
     for what, change in tqdm(CHANGES.items(), desc="changes", unit="change"):
         found[what] = through(change, some, features)
     changed = {what: distance(g) for what, g in found.items()}
-    both = "shrunk to 20x20 and back, antialiased"
-    to_shrunk = to(through(CHANGES[both], x, features))
+    both = shrunk_reference(x[:10_000], f[:10_000], ft[order[: a.n]], found, features)
     trained = {n: distance(f[torch.randperm(len(x), generator=g)[:n]]) for n in sizes}
     cpu = f"{os.cpu_count()} CPU cores ({platform.machine()})"
     return dict(
@@ -139,8 +150,7 @@ def distances(a, device) -> dict:
         test_images_apart=[distance(ft[part]) for part in order.split(a.n) if len(part) == a.n],
         changed_n=a.n,
         changed=changed,
-        to_reference_also=both,
-        changed_to_it={what: to_shrunk(g) for what, g in found.items() if "shrunk" in what},
+        shrunk_reference=both,
         hardware=torch.cuda.get_device_name() if device == "cuda" else cpu,
         torch=torch.__version__,
     )
