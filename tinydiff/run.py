@@ -264,9 +264,12 @@ class Log:
         row.update(quartiles=[a / b if b else None for a, b in zip(loss, n)], img_per_s=speed)
         self.rows.append(row)
         if ranks()[0] == 0:
-            write_text("".join(json.dumps(row) + "\n" for row in self.rows), self.path)
+            write_text("\n".join(map(json.dumps, self.rows)) + "\n", self.path)
             if speed < self.best / 2:
-                tqdm.write(f"{speed:.0f} images/s, not {self.best:.0f}: busy? OMP_NUM_THREADS=1")
+                busy = (
+                    f"{speed:.0f} images/s, not {self.best:.0f}: busy? OMP_NUM_THREADS=1 may help"
+                )
+                tqdm.write(busy, file=sys.stderr)
         self.best, self.since, self.begun = max(self.best, speed), seen, now
         self.sums.zero_()
         return row["loss"]
@@ -305,7 +308,7 @@ class Run:
     "A network in training, all that changes from step to step, and its folder."
 
     def __init__(self, config: dict, out: Path, device, init=None, resume=False):
-        self.base, self.out, self.device, ckpt = config, out, torch.device(device), None
+        self.base, self.out, self.device = config, out, torch.device(device)
         self.r = r = Recipe(**config["train"])
         with seeded(r.seed):
             self.net = UNet(**config["model"])
@@ -370,7 +373,6 @@ def train_run(
 ) -> int | None:  # the signal that stopped the run, or None when it is complete
     "Train until `train.images` are seen; a signal stops it after a step, with everything saved."
     out, (rank, world) = Path(out), ranks()
-    out.mkdir(parents=True, exist_ok=True)
     with contextlib.nullcontext() if rank else FileLock(out / ".lock", timeout=0):
         run = Run(config, out, device, init, resume)
         net, r, y = run.net, run.r, y if run.net.num_classes else None
