@@ -266,9 +266,7 @@ class Log:
         if ranks()[0] == 0:
             write_text("\n".join(map(json.dumps, self.rows)) + "\n", self.path)
             if speed < self.best / 2:
-                busy = (
-                    f"{speed:.0f} images/s, not {self.best:.0f}: busy? OMP_NUM_THREADS=1 may help"
-                )
+                busy = f"{speed:.0f} images/s, not {self.best:.0f}: OMP_NUM_THREADS=1 may help"
                 tqdm.write(busy, file=sys.stderr)
         self.best, self.since, self.begun = max(self.best, speed), seen, now
         self.sums.zero_()
