@@ -198,7 +198,8 @@ def opened(ckpt, device) -> tuple:
         raise ValueError("name a checkpoint with --ckpt: none comes with an installed package")
     path = run.on_disk(ckpt := ckpt or ours)
     name, average = Path(ckpt).expanduser().resolve().name, path.stem.removeprefix("ema")
-    name = path.resolve().parent.name + average if path.suffix == ".pt" else name
+    if path.suffix == ".pt":
+        name = "-".join([path.resolve().parent.name, average.removeprefix("-")]).removesuffix("-")
     return path, name, *run.load(path, device)
 
 
