@@ -85,12 +85,13 @@ def inpaint(a, model, sched, x, c, out) -> dict:
     def steps_across(u, k):  # mean difference between columns k - 1 and k
         return (u[..., k] - u[..., k - 1]).abs().mean().item()
 
-    rows = [dict(passes=None, seam=steps_across(x, half) / steps_across(x, half - 2))]
+    usual = sum(steps_across(x, k) for k in range(1, half)) / (half - 1)  # in the known half
+    rows = [dict(passes=None, seam=steps_across(x, half) / usual)]
     for passes in a.passes:
         g = torch.Generator().manual_seed(a.seed + 1)
         how = dict(steps=a.steps, resample=passes, clip_x0=True, generator=g)
         done = last(td.inpaint(model, sched, xT, x, mask, c, **how))
-        rows.append(dict(passes=passes, seam=steps_across(done, half) / steps_across(x, half - 2)))
+        rows.append(dict(passes=passes, seam=steps_across(done, half) / usual))
         shown.append(done[:8])
     given = torch.where(mask, x, 1.0)
     write_image(grid(torch.cat([x[:8], given[:8], *shown]), 8), out.with_suffix(".png"))
@@ -144,11 +145,14 @@ def walk(a, model, sched, x, c, out) -> dict:
     long = dict(duration=[80] * len(film), loop=0)
     write_image(film[0], out.with_suffix(".gif"), save_all=True, append_images=film[1:], **long)
     between = [arc[3:4], line[3:4], faded[3:4], one, two]
+    away = [(arc[k] - v[0]).square().mean().sqrt().item() for k, v in ((0, one), (-1, two))]
     return dict(
         faces=[a.face, a.other],
-        return_distance=[(arc[k] - v[0]).square().mean().sqrt().item() for k, v in ((0, one), (-1, two))],
+        return_distance=away,
         noise_std=[torch.lerp(*ends, 0.5).std().item(), td.slerp(*ends, 0.5).std().item()],
-        contrast=dict(zip(("arc", "line", "faded", "one", "two"), [v.std().item() for v in between])),
+        contrast=dict(
+            zip(("arc", "line", "faded", "one", "two"), [v.std().item() for v in between])
+        ),
     )
 
 

@@ -4,6 +4,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
   'syms': { 'tinydiff.cli': { 'tinydiff.cli.cached': ('cli.html#cached', 'tinydiff/cli.py'),
                               'tinydiff.cli.dataset': ('cli.html#dataset', 'tinydiff/cli.py'),
                               'tinydiff.cli.draw_samples': ('cli.html#draw_samples', 'tinydiff/cli.py'),
+                              'tinydiff.cli.edit': ('cli.html#edit', 'tinydiff/cli.py'),
                               'tinydiff.cli.ending': ('cli.html#ending', 'tinydiff/cli.py'),
                               'tinydiff.cli.eval_main': ('cli.html#eval_main', 'tinydiff/cli.py'),
                               'tinydiff.cli.grid_states': ('cli.html#grid_states', 'tinydiff/cli.py'),

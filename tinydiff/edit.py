@@ -32,10 +32,8 @@ def img2img(
     generator=None,  # a torch.Generator, or a list of B, for the noise; see `noise_like`
 ):  # yields a State after each step, the last one at t = 0
     "Noise pictures to the level strength · T, and walk down from there: Eq. (1); SDEdit, sec. 3."
-    if not 0 < strength <= 1:
-        raise ValueError(f"strength must lie above 0 and be at most 1, got {strength}")
-    if not x0.is_floating_point():
-        raise ValueError(f"x0 must be float pictures in [-1, 1], not {x0.dtype}: convert them")
+    if not (0 < strength <= 1 and x0.is_floating_point()):
+        raise ValueError(f"need 0 < strength <= 1 and float pictures: {strength}, {x0.dtype}")
     t = max(1, round(strength * sched.T))
     ts = [t, *(s for s in timesteps(sched, steps, "quadratic") if s < t)]
     x = q_sample(sched, x0, t, noise_like(x0, generator))
@@ -68,9 +66,9 @@ def inpaint(
     clip_x0: bool = False,  # clamp the predicted x0 to [-1, 1] and re-derive ε
     generator=None,  # a torch.Generator, or a list of B; see `noise_like`
 ):  # yields a State after each step; in the last one the known part is exact
-    "Fill in what is not known, Eqs. (5) and (6); RePaint, algorithm 1."
+    "Fill in what is not known, Eqs. (4) and (5); RePaint, algorithm 1."
     mask, known, ab = checked(xT, known, mask), known.to(xT), sched.alpha_bar
-    resample = whole_number(resample, 1, 10**6, "resample must be a whole number, at least 1")
+    passes = range(whole_number(resample, 1, 10**6, "resample is the number of passes, at least 1"))
     ts = timesteps(sched, steps, "quadratic")
 
     def hold(x, t):  # the known part on its own noisy path
@@ -78,10 +76,10 @@ def inpaint(
 
     x = hold(xT, ts[0])
     for left, t, s in zip(reversed(range(len(ts) - 1)), ts, ts[1:]):
-        for k in range(resample):
+        for k in passes:
             if k > 0:  # back up, from s to t
-                a, z = ab[t] / ab[s], noise_like(x, generator)
-                x = like(a.sqrt(), x) * x + like((1 - a).sqrt(), x) * z
+                up = ab[t] / ab[s]
+                x = like(up.sqrt(), x) * x + like((1 - up).sqrt(), x) * noise_like(x, generator)
             x0, eps = denoise(model, sched, x, t, c, clip_x0)
             mean, var = q_posterior(sched, x0, x, t, s)
             x = hold(mean + var.sqrt() * noise_like(x, generator), s)
@@ -102,10 +100,10 @@ def invert(
 
 # %% ../nbs/10_edit.ipynb #6a92bff8
 def slerp(a, b, lam):  # (B, ...) noises of one shape, else ValueError; 0 gives a, 1 gives b
-    "Along the arc from a to b, each image by itself: Eq. (9); Shoemake, 1985."
+    "Along the arc from a to b, each image by itself: Eq. (8); Shoemake, 1985."
     if a.shape != b.shape:
         raise ValueError(f"slerp needs one shape, not {tuple(a.shape)} and {tuple(b.shape)}")
-    u, v = (x.double().reshape(len(x), -1) for x in (a, b))
-    angle = torch.cosine_similarity(u, v).clamp(-1, 1).acos()  # (B,)
+    cos = torch.cosine_similarity(*(x.double().flatten(1) for x in (a, b)))  # (B,)
+    angle = cos.clamp(-1, 1).acos()
     wa, wb = (like((f * angle).sin() / angle.sin(), a) for f in (1 - lam, lam))
     return torch.where(like(angle.sin(), a) < 1e-4, torch.lerp(a, b, lam), wa * a + wb * b)
