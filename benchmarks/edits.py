@@ -78,7 +78,7 @@ def strength(a, model, sched, x, c, out) -> dict:
 
 def inpaint(a, model, sched, x, c, out) -> dict:
     "How well the two sides of the seam agree, for several numbers of passes."
-    n, half, shown = len(x), x.shape[-1] // 2, []
+    half, shown = x.shape[-1] // 2, []
     mask = torch.arange(x.shape[-1]) < half
     xT = torch.randn(x.shape, generator=torch.Generator().manual_seed(a.seed))
 
@@ -109,7 +109,7 @@ def inpaint(a, model, sched, x, c, out) -> dict:
 
 def invert(a, model, sched, x, c, out) -> dict:
     "How far from a photograph the way up and back ends, and what the noise found is like."
-    rows, sheet = [], [x[:8]]
+    rows, sheet, latent = [], [x[:8]], None
     for w in (1.0,) if c is None else (1.0, 3.0):
         for steps in (10, 20, 40, 80):
             guided = model if c is None else td.cfg(model, w)
