@@ -1,9 +1,7 @@
 """What img2img, inpaint, invert and slerp make of photographs with a trained model (chapter 10).
 
-usage: python benchmarks/edits.py strength [--ckpt checkpoints/cifar10] [--n 100]
-       python benchmarks/edits.py inpaint [--ckpt checkpoints/celeba64] [--n 24]
-       python benchmarks/edits.py invert [--ckpt checkpoints/celeba64] [--n 8]
-       python benchmarks/edits.py walk [--ckpt checkpoints/celeba64]
+usage: python benchmarks/edits.py strength | inpaint | invert | walk
+                                   [--ckpt checkpoints/celeba64] [--n 16] [--steps 20]
 
 Each writes results/<run>/edit_<what>.json, and pictures beside it. For a model of 32x32 the
 photographs are the bundled test images of CIFAR-10; for one of 64x64 they are the crops of CelebA
@@ -157,7 +155,12 @@ def walk(a, model, sched, x, c, out) -> dict:
 
 
 WHAT = dict(strength=strength, inpaint=inpaint, invert=invert, walk=walk)
-USUAL = dict(strength="cifar10", inpaint="celeba64", invert="celeba64", walk="celeba64")
+USUAL = dict(  # checkpoint, photographs, steps
+    strength=("cifar10", 100, 20),
+    inpaint=("celeba64", 16, 20),
+    invert=("celeba64", 8, None),
+    walk=("celeba64", 24, 50),
+)
 
 
 @guard
@@ -166,18 +169,20 @@ def main():
     formatter = argparse.RawDescriptionHelpFormatter
     p = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     p.add_argument("what", choices=WHAT)
-    p.add_argument("--ckpt", help="by default the one named above")
-    p.add_argument("--n", type=int, default=24, help="photographs")
-    p.add_argument("--steps", type=int, default=25, help="of strength, inpaint and walk")
+    p.add_argument("--ckpt", help="by default that of CIFAR-10 for strength, else that of faces")
+    p.add_argument("--n", type=int, help="photographs")
+    p.add_argument("--steps", type=int, help="of strength, inpaint and walk")
     p.add_argument("--passes", type=int, nargs="+", default=[1, 2, 5, 10], help="of inpaint")
-    p.add_argument("--face", type=int, default=0, help="the photograph with eight completions")
-    p.add_argument("--other", type=int, default=1, help="the photograph to walk to")
+    p.add_argument("--face", type=int, default=8, help="with eight completions, or where to start")
+    p.add_argument("--other", type=int, default=7, help="the photograph to walk to")
     p.add_argument("--seed", type=int, default=0)
     a = p.parse_args()
+    run, n, steps = USUAL[a.what]
+    a.n, a.steps = a.n or n, a.steps or steps
     if a.n < 1:
         raise ValueError("--n is at least 1")
     start, device = time.time(), torch.device("cpu")
-    path, name, model, sched, config = opened(a.ckpt or f"checkpoints/{USUAL[a.what]}", device)
+    path, name, model, sched, config = opened(a.ckpt or f"checkpoints/{run}", device)
     x, c = photographs(config["model"]["image_size"], a.n)
     out = Path("results") / name / f"edit_{a.what}.json"
     row = WHAT[a.what](a, model, sched, x, c, out)
