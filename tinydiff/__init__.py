@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from .ddim import ddim
 from .ddpm import ddpm
+from .edit import img2img, inpaint, invert, slerp
 from .flow import log_likelihood
 from .forward import Denoiser, State, eps_to_score, eps_to_v, eps_to_x0, mixture_denoiser
 from .forward import q_posterior, q_sample, sample, v_to_eps, x0_to_eps

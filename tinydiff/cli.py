@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Device', 'pick_device', 'options', 'sampling_arguments', 'sampling', 'states', 'run_name', 'grid_states',
-           'write_image', 'dataset', 'train_main', 'ending', 'opened', 'pick_labels', 'sample_main', 'draw_samples',
-           'cached', 'reference', 'provenance', 'eval_main', 'score']
+           'write_image', 'dataset', 'train_main', 'ending', 'opened', 'pick_labels', 'edit', 'sample_main',
+           'draw_samples', 'cached', 'reference', 'provenance', 'eval_main', 'score']
 
 # %% ../nbs/92_cli.ipynb #2675a4ff
 import contextlib
@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from . import SAMPLERS, data, fid, run
 from .data import user_path
+from .edit import img2img, inpaint
 from .forward import sample
 from .guidance import cfg
 from .run import atomic_write, guard, ranks, write_text
@@ -98,8 +99,9 @@ def states(model, sched, how: dict, xT, c, generator):
             return model(x, t, c).to(x.dtype)
 
     guided = fast if c is None else cfg(fast, how["w"])
-    told = {k: v for k, v in how.items() if k not in ("sampler", "w", "grid")}
-    return SAMPLERS[how["sampler"]](guided, sched, xT, c, generator=generator, **told)
+    told = {k: v for k, v in how.items() if k not in ("sampler", "w", "grid", "walk")}
+    walk = how.get("walk", SAMPLERS[how["sampler"]])
+    return walk(guided, sched, xT, c, generator=generator, **told)
 
 
 def run_name(how: dict, config: dict) -> str:
@@ -113,11 +115,10 @@ def run_name(how: dict, config: dict) -> str:
 
 def grid_states(model, sched, config: dict, how: dict, labels=(), seed=0):
     "States of grid² images: one class per row, labels in turn (all by default)."
-    m, n, device = config["model"], how["grid"] ** 2, next(model.parameters()).device
+    m, g, device = config["model"], how["grid"], next(model.parameters()).device
     rows = labels or range(m["num_classes"])
-    c = [rows[i // how["grid"] % len(rows)] for i in range(n)] if rows else None
-    c = None if c is None else torch.tensor(c, device=device)
-    shape = n, m["channels"], m["image_size"], m["image_size"]
+    c = torch.tensor(rows, device=device)[torch.arange(g * g) // g % len(rows)] if rows else None
+    shape = g * g, m["channels"], m["image_size"], m["image_size"]
     xT = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device)
     return states(model, sched, how, xT, c, torch.Generator(device).manual_seed(seed + 1))
 
@@ -217,6 +218,21 @@ def pick_labels(labels, config: dict) -> list:  # names or indices, as text; cla
     return [index(s) for s in labels or ()]
 
 
+def edit(config: dict, image, strength, mask):  # paths of pictures; strength or mask is None
+    "A sampler that begins with a picture, read as training data are."
+    m = config["model"]
+    x0 = torch.tensor(data.read_image(user_path(image), m["image_size"], m["channels"])) / 127.5 - 1
+    known = mask and torch.tensor(data.read_image(user_path(mask), m["image_size"], 1)) > 127
+
+    def walk(model, sched, xT, c, generator, steps, **_):
+        told, x = dict(c=c, steps=steps, clip_x0=True, generator=generator), x0.to(xT).expand_as(xT)
+        if mask:
+            return inpaint(model, sched, xT, x, known, **told)
+        return img2img(model, sched, x, strength, **told)
+
+    return walk
+
+
 @call_parse
 @guard
 @sampling_arguments
@@ -224,6 +240,9 @@ def sample_main(
     ckpt: str = None,  # .pt file, folder or hub id; by default checkpoints/cifar10 of a clone
     grid: int = None,  # images per side
     label: Annotated[str, dict(nargs="+")] = None,  # names or indices, one per row, in turn
+    From: str = None,  # begin with this picture, and give --strength or --mask
+    strength: float = None,  # how much of it to change, above 0 (little) to 1 (all)
+    mask: str = None,  # a picture, white where the other is kept; the rest is filled in
     seed: int = 0,  # of all random numbers
     out: str = None,  # PNG file; by default in the folder of the run
     gif: str = None,  # also write a film of the sampling
@@ -234,11 +253,20 @@ def sample_main(
     for path, end in ((out, ".png"), (gif, ".gif")):
         if path and Path(path).suffix != end:
             raise ValueError(f"{path} should end in {end}")
+    if [strength, mask].count(None) != 2 - bool(From):
+        raise ValueError("--from takes either --strength or --mask, and they take --from")
+    if From and (own := {k for k, v in how.items() if v is not None} - {"w", "steps"}):
+        raise ValueError(f"--from has its own way to sample: leave out --{min(own)}")
     _, name, model, sched, config = opened(ckpt, pick_device(device))
-    how, labels = sampling(config, grid=grid, **how), pick_labels(label, config)
+    how = sampling(config, grid=grid, **(how | dict(sampler="ddim") if From else how))
+    labels = pick_labels(label, config)
     words = [run_name(how, config), *(label or ()), *([f"seed{seed}"] if seed else ())]
+    if From:
+        how["walk"] = edit(config, From, strength, mask)
+        words += [Path(From).stem, Path(mask).stem if mask else f"{strength:g}"]
     out = user_path(out or Path("out") / name / ("_".join(words) + ".png"))
-    seen = tqdm(grid_states(model, sched, config, how, labels, seed), total=how["steps"])
+    total = None if strength else how["steps"]
+    seen = tqdm(grid_states(model, sched, config, how, labels, seed), total=total)
     film = [data.grid(st.x, how["grid"]) for st in seen if gif or not st.left]
     write_image(film[-1], out)
     if gif:
@@ -302,9 +330,7 @@ def provenance(path: Path, model) -> dict:
     sha256 = hashlib.sha256((file if path.is_dir() else path).read_bytes()).hexdigest()
     name = path.name if path.is_dir() else f"{path.resolve().parent.name}/{path.name}"
     here = f"{os.cpu_count()} CPU cores ({platform.machine()})"
-    words = [
-        re.sub(r"(^|=)(~|\.\.|/).*/", r"\1", w) for w in sys.argv
-    ]  # his folders are his affair
+    words = [re.sub(r"(^|=)(~|\.\.|/).*/", r"\1", w) for w in sys.argv]  # without his folders
     about = dict(command=shlex.join(["python", *words]))
     about.update(checkpoint=name, checkpoint_sha256=sha256, torch=torch.__version__)
     about.update(parameters=sum(v.numel() for v in model.parameters()), processes=ranks()[1])
