@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from .ddim import ddim
 from .ddpm import ddpm
+from .edm import dpmpp, heun, karras_schedule
 from .forward import Denoiser, State, eps_to_score, eps_to_v, eps_to_x0, mixture_denoiser
 from .forward import q_posterior, q_sample, sample, v_to_eps, x0_to_eps
 from .guidance import cfg
@@ -17,7 +18,7 @@ from .train import EMA, Muon, Recipe, diffusion_loss, fit
 from .run import load
 from .unet import UNet
 
-SAMPLERS = dict(ddpm=ddpm, ddim=ddim)  # what the programs offer: a function, and its entry here
+SAMPLERS = dict(ddpm=ddpm, ddim=ddim, heun=heun, dpmpp=dpmpp)  # what the programs offer
 
 
 def one_thread(cells):
