@@ -9,7 +9,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from .ddim import ddim
 from .ddpm import ddpm
-from .edm import dpmpp, heun, karras_schedule
+from .edm import Preconditioned, cfg_interval, dpmpp, heun, karras_schedule
 from .forward import Denoiser, State, eps_to_score, eps_to_v, eps_to_x0, mixture_denoiser
 from .forward import q_posterior, q_sample, sample, v_to_eps, x0_to_eps
 from .guidance import cfg
