@@ -12,6 +12,8 @@ usage: python benchmarks/trials.py --config configs/cifar10-cpu.yaml --images 12
 A candidate of --try is a string of section.key=value with spaces between them, and may name how t
 is drawn in the place of uniform: draw=normal, draw=normal:MEAN:STD of the log-SNR (short for
 train.levels, snr_mean and snr_std) or draw=laplace, which no recipe has; all are stratified.
+weight=uniform and weight=normal[:MEAN:STD] weigh each loss by how often that draw has its level,
+over how often the one in use has it (at most 10): the loss of the one with the draw of the other.
 cut=skips and cut=time train the network without its skip connections, or with t = 1 always. With
 --images every candidate sees as many images; with --minutes each gets as many minutes of its
 process (on a CPU those that it computes, so that what runs beside it takes nothing from it; on a
@@ -205,21 +207,46 @@ class NoTime(UNet):
 CUTS = dict(skips=NoSkips, time=NoTime)
 
 
+def shares(sched, levels, mean, std):
+    "The probability of each level t = 1..T under a draw of a recipe."
+    if levels == "uniform":
+        return torch.full((sched.T,), 1 / sched.T, dtype=torch.float64)
+    up_to = torch.special.ndtr((mean - sched.snr[1:].log()) / std)  # as normal_t
+    up_to[-1] = 1
+    return up_to.diff(prepend=up_to.new_zeros(1))
+
+
+def reweighted(config, weight):
+    'The loss of another draw, "uniform" or "normal[:MEAN:STD]", with the draw of this config.'
+    sched, r = make_schedule(**config["schedule"]), config["train"]
+    levels, *numbers = weight.split(":")
+    mean, std = map(float, numbers or (2.4, 2.4))
+    drawn = shares(sched, r["levels"], r["snr_mean"], r["snr_std"])
+    factor = (shares(sched, levels, mean, std) / drawn).clamp(max=10)
+
+    def loss(net, sched, x0, t, *rest):
+        return diffusion_loss(net, sched, x0, t, *rest) * factor.to(x0)[t - 1]
+
+    return loss
+
+
 def parse(candidate):
-    "Its sections' keys, whether t is drawn by Laplace, and the class of network."
-    words, laplace, network = [], False, UNet
+    "Its sections' keys, whether t is drawn by Laplace, the class of network, and a weight or None."
+    words, laplace, network, weight = [], False, UNet, None
     for word in candidate.split():
         if word == "draw=laplace":
             laplace = True
         elif word.startswith("cut="):
             network = CUTS[word[4:]]
+        elif word.startswith("weight="):
+            weight = word[7:]
         elif word.startswith("draw=normal"):
             _, *numbers = word.split(":")
             words.append("train.levels=normal")
             words += [f"train.{k}={v}" for k, v in zip(("snr_mean", "snr_std"), numbers)]
         else:
             words.append(word)
-    return words, laplace, network
+    return words, laplace, network, weight
 
 
 def clock(device):
@@ -254,16 +281,18 @@ def run(a, candidate, seed):
     "Train and score one candidate with one seed."
     torch.set_num_threads(a.threads)
     torch.compiler.reset()  # else many networks in one process are too many for torch.compile
-    device, (sets, laplace, network) = torch.device(a.device), parse(candidate)
+    device, (sets, laplace, network, weight) = torch.device(a.device), parse(candidate)
     config = read_config(a.config, a.set + sets + [f"train.seed={seed}"])
     x, y, _ = dataset(config)
     images = a.images or affordable(config, x, y, device, a.minutes)
     draw_t = partial(laplace_t, make_schedule(**config["schedule"])) if laplace else stratified_t
+    loss = reweighted(config, weight) if weight else diffusion_loss
     halves = config["train"]["ema"]
     names = ["ema.pt", *(f"ema-{h}.pt" for h in halves[1:])]
     count = len(halves) if a.every_ema else 1
     with tempfile.TemporaryDirectory() as out, patch("tinydiff.run.UNet", network):
-        seconds, wall = trained(config, images, x, y, out, device, draw_t)
+        with patch("tinydiff.train.diffusion_loss", loss):
+            seconds, wall = trained(config, images, x, y, out, device, draw_t)
         kept = list(zip(halves, names))[:count]
         scores = {str(h): score(Path(out) / name, a, device, config) for h, name in kept}
         if a.grids and seed == 0:

@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 from .ddim import ddim
 from .ddpm import ddpm
 from .edit import img2img, inpaint, invert, slerp
+from .edm import Preconditioned, cfg_interval, dpmpp, heun, karras_schedule
 from .flow import log_likelihood
 from .forward import Denoiser, State, eps_to_score, eps_to_v, eps_to_x0, mixture_denoiser
 from .forward import q_posterior, q_sample, sample, v_to_eps, x0_to_eps
@@ -19,7 +20,7 @@ from .train import EMA, Muon, Recipe, diffusion_loss, fit
 from .run import load
 from .unet import UNet
 
-SAMPLERS = dict(ddpm=ddpm, ddim=ddim)  # what the programs offer: a function, and its entry here
+SAMPLERS = dict(ddpm=ddpm, ddim=ddim, heun=heun, dpmpp=dpmpp)  # what the programs offer
 
 
 def one_thread(cells):
