@@ -3,8 +3,8 @@
     python live/build.py --wasm   # kernels.c -> kernels.wasm; needs clang and lld
     python live/build.py FOLDER   # live.js, live.css and the checkpoints, for a site
 
-live.js is one script of the parts beside this file, put together by esbuild, the kernels among them
-as text. A page that is opened from disk may not fetch, so there the weights come as a script, too."""
+live.js is one script of the parts beside this file, put together by esbuild, the kernels among
+them as text. A page from disk may not fetch, so there the weights come as a script, too."""
 
 import base64
 import json
@@ -19,7 +19,8 @@ CHECKPOINTS = "cifar10", "celeba64"
 # Another compiler may choose other instructions: this one made kernels.wasm.
 COMPILER = "Debian clang version 14.0.6"
 FLAGS = """--target=wasm32 -Os -msimd128 -mbulk-memory -fno-math-errno -nostdlib
--fvisibility=hidden -Wall -Wl,--no-entry -Wl,--export-dynamic -Wl,--import-memory -Wl,--strip-all -Wl,-z,stack-size=32768"""
+-fvisibility=hidden -Wall -Wl,--no-entry -Wl,--export-dynamic -Wl,--import-memory -Wl,--strip-all
+-Wl,-z,stack-size=32768"""
 
 
 def compiler():

@@ -1,5 +1,5 @@
-// Schedule, guidance and samplers, as chapters 0, 1, 5, 6 and 9 have them. Images are Float32Arrays;
-// what is computed with them is double precision until it is stored.
+// Schedule, guidance and samplers, as chapters 0, 1, 5, 6 and 9 have them. Tables are in double
+// precision, images are Float32Arrays.
 
 // ᾱ_0 to ᾱ_T: chapter 0, Eqs. (5), (7), (8) and (9).
 export function schedule({ name, T, s, max_beta, beta_start, beta_end }) {
@@ -45,20 +45,28 @@ export function timesteps({ T, snr }, steps, spacing) {
   return [...ts(), 0];
 }
 
-// A denoiser ask(x, t) -> ε of a network net(x, t, c), guided: chapter 6, Eq. (6). What the network
-// says is guided as it is, for ε is linear in it: chapter 1, Eqs. (7) and (9).
+// PyTorch rounds to float32 after each operation, and so does what follows. At t = T a rounding of
+// ε is divided by √ᾱ_T = 0.00005: pictures would differ by more than a gray level without it.
+const f = Math.fround;
+const sum = (p, a, q, b) => a.map((ai, i) => f(f(p) * ai) + f(f(q) * b[i])); // p a + q b
+const share = (a, p, b, q) => a.map((ai, i) => f(ai - f(f(p) * b[i])) / f(q)); // (a - p b) / q
+
+// A denoiser ask(x, t) -> ε of a network net(x, t, c): chapter 1, Eqs. (7) and (9). It is guided by
+// chapter 6, Eq. (6), which needs two answers, except for w = 0 and w = 1.
 export function denoiser(net, { alphaBar }, predict, c, w) {
-  const asked = { 0: [-1], 1: [c] }[w] ?? [-1, c]; // without the label, and with it
-  const labels = c < 0 ? [-1] : asked;
+  const needed = { 0: [-1], 1: [c] }[w] ?? [-1, c]; // without the label, and with it
+  const labels = c < 0 ? [-1] : needed;
   async function ask(x, t) {
-    const [u, g] = await Promise.all(labels.map(label => net(x, t, label)));
     const a = Math.sqrt(alphaBar[t]), b = Math.sqrt(1 - alphaBar[t]);
-    const eps = {
-      eps: (_, out) => out,
-      x0: (xt, out) => (xt - a * out) / b,
-      v: (xt, out) => a * out + b * xt,
+    const toEps = {
+      eps: out => out,
+      x0: out => share(x, a, out, b),
+      v: out => sum(a, out, b, x),
     }[predict];
-    return Float64Array.from(u, (ui, i) => eps(x[i], g ? ui + w * (g[i] - ui) : ui));
+    const answers = await Promise.all(labels.map(label => net(x, t, label)));
+    const [without, given] = answers.map(toEps);
+    if (!given) return without;
+    return without.map((u, i) => u + f(f(w) * f(given[i] - u)));
   }
   return { ask, calls: labels.length };
 }
@@ -66,13 +74,10 @@ export function denoiser(net, { alphaBar }, predict, c, w) {
 // x0 and ε of x_t, x0 clamped if asked for: `denoise` of chapter 1, Eq. (7).
 async function denoise(ask, { alphaBar }, x, t, clip) {
   const a = Math.sqrt(alphaBar[t]), b = Math.sqrt(1 - alphaBar[t]), eps = await ask(x, t);
-  const x0 = Float64Array.from(x, (xt, i) => (xt - b * eps[i]) / a);
-  if (clip)
-    for (let i = 0; i < x.length; i++) {
-      x0[i] = Math.max(-1, Math.min(1, x0[i]));
-      eps[i] = (x[i] - a * x0[i]) / b;
-    }
-  return { x0, eps };
+  const x0 = share(x, b, eps, a);
+  if (!clip) return { x0, eps };
+  const clamped = x0.map(v => Math.max(-1, Math.min(1, v)));
+  return { x0: clamped, eps: share(x, a, clamped, b) };
 }
 
 // Chapter 5, Eqs. (5) and (6). Each step yields the level reached, x there, and the x0 it is from.
@@ -82,27 +87,23 @@ export async function* ddim(ask, sched, xT, { steps, spacing, eta, randn }) {
   for (let i = 0; i < steps; i++) {
     const [t, s] = [ts[i], ts[i + 1]], { x0, eps } = await denoise(ask, sched, x, t, true);
     const fresh = (eta ** 2 * (1 - ab[t] / ab[s])) / (1 - ab[t]); // share of the new variance
-    const keep = Math.sqrt(ab[s]), old = Math.sqrt((1 - ab[s]) * (1 - fresh));
-    const sigma = Math.sqrt((1 - ab[s]) * fresh), z = eta > 0 && s > 0 ? randn(x.length) : x;
-    x = x.map((_, j) => keep * x0[j] + old * eps[j] + sigma * z[j]);
+    x = sum(Math.sqrt(ab[s]), x0, Math.sqrt((1 - ab[s]) * (1 - fresh)), eps);
+    if (eta > 0 && s > 0) x = sum(1, x, Math.sqrt((1 - ab[s]) * fresh), randn(x.length));
     yield { from: t, t: s, x, x0 };
   }
 }
 
-// DPM-Solver++(2M) of chapter 9: x0 is extrapolated along λ, half the logarithm of the SNR.
+// DPM-Solver++(2M), `dpmpp` of chapter 9: x0 is extrapolated along λ, half the logarithm of the SNR.
 export async function* dpmpp(ask, sched, xT, { steps, spacing }) {
   const root = sched.alphaBar.map(Math.sqrt), lambda = sched.snr.map(v => Math.log(v) / 2);
   const ts = timesteps(sched, steps, spacing);
   let x = xT, before = null;
   for (let i = 0; i < steps; i++) {
     const [t, s] = [ts[i], ts[i + 1]], { x0 } = await denoise(ask, sched, x, t, false);
-    const h = lambda[s] - lambda[t], keep = Math.exp(-h); // keep is 0 in the last step
-    const lean = before && s > 0 ? h / before.h / 2 : 0;
-    const old = before?.x0 ?? x0;
-    x = x.map((xt, j) => {
-      const middle = x0[j] + lean * (x0[j] - old[j]);
-      return ((root[s] * keep) / root[t]) * xt + root[s] * (1 - keep) * middle;
-    });
+    const h = lambda[s] - lambda[t], keep = Math.exp(-h); // σ_s / σ_t, 0 in the last step
+    let middle = x0;
+    if (before && s > 0) middle = sum(1, x0, h / before.h / 2, sum(1, x0, -1, before.x0));
+    x = sum((root[s] * keep) / root[t], x, root[s] * (1 - keep), middle);
     before = { x0, h };
     yield { from: t, t: s, x, x0 };
   }
