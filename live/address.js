@@ -5,8 +5,8 @@ export const MODELS = {
   cifar10: { title: "Ten classes, 32 × 32", about: "CIFAR-10", megabytes: "3.5" },
   celeba64: { title: "Faces, 64 × 64", about: "CelebA crops", megabytes: "4.4" },
 };
-const USUAL = { model: "cifar10", class: "dog", w: 3, sampler: "ddim", steps: 20, spacing: "uniform",
-  eta: 0, seed: 7, to: 8, walk: 0 };
+const USUAL = { model: "cifar10", class: "dog", w: 3, steps: 20, seed: 7, spacing: "uniform",
+  sampler: "ddim", eta: 0, walk: 0, to: 8 };
 export const SPACINGS = ["uniform", "quadratic", "logsnr", "karras", "leading"];
 const CHOICES = { model: Object.keys(MODELS), sampler: Object.keys(SAMPLERS), spacing: SPACINGS };
 export const RANGES = { // least, most, stride
@@ -37,7 +37,9 @@ export function fromAddress() {
 const usesEta = ({ sampler, eta }) => sampler == "ddim" && eta > 0;
 
 export function toAddress(state, hasClasses) {
-  const unused = [...(hasClasses ? ["to", "walk"] : ["class", "w"]), usesEta(state) ? "" : "eta"];
+  const unused = hasClasses || !state.walk ? ["walk", "to"] : [];
+  if (!hasClasses) unused.push("class", "w");
+  if (!usesEta(state)) unused.push("eta");
   const pairs = Object.entries(state).filter(([name]) => !unused.includes(name));
   return "#" + pairs.map(([name, v]) => `${name}=${String(v).replaceAll(" ", "+")}`).join("&");
 }
