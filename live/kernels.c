@@ -49,7 +49,7 @@ KERNEL void matmul(const float *a, int a_group, int a_next, const float *b, int 
            residual ? residual + m * N + n : 0, y + m * N + n, N);
 }
 
-// Rows of a (M, K) in groups of four, as `matmul` reads them: (M/4, K, 4), rows of zeros at the end.
+// Rows of a (M, K) in groups of four, as `matmul` reads them: (M/4, K, 4), zeros in missing rows.
 KERNEL void pack(const float *a, int M, int K, float *packed) {
   for (int m = 0; m < up_to(M, 4); m++)
     for (int k = 0; k < K; k++)
@@ -114,7 +114,8 @@ static inline void halves(const float *x, int H, int W, int half, float *padded)
 }
 
 // The tiles of x (K, H, W) as sixteen matrices B' d B, Eq. (5): (16, tiles/8, K, 8).
-static inline void tiles3(const float *x, int K, int H, int W, int across, float *padded, float *v) {
+static inline void tiles3(const float *x, int K, int H, int W, int across, float *padded,
+                          float *v) {
   int tiles = across * H / 2, half = across + 4;
   for (int k = 0; k < K; k++) {
     halves(x + k * H * W, H, W, half, padded);

@@ -12,7 +12,7 @@ function floats({ data }) {
   return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
 }
 
-const packed = v => ({ data: Buffer.from(v.buffer, v.byteOffset, v.byteLength).toString("base64") });
+const bytes = v => Buffer.from(v.buffer, v.byteOffset, v.byteLength);
 const opened = Object.entries(given).map(([k, v]) => [k, v?.data == null ? v : floats(v)]);
 
 async function open(folder) { // a checkpoint, as a network and its config
@@ -26,4 +26,4 @@ const binary = readFileSync(wasm), k = await network.kernels(binary);
 const scope = { ...network, ...torch, ...sampler, open, k, ...Object.fromEntries(opened) };
 const run = Object.getPrototypeOf(async () => {}).constructor(...Object.keys(scope), code);
 const out = await run(...Object.values(scope));
-console.log(JSON.stringify(out, (_, v) => (v instanceof Float32Array ? packed(v) : v)));
+console.log(JSON.stringify(out, (_, v) => (v instanceof Float32Array ? { data: bytes(v).toString("base64") } : v)));

@@ -34,11 +34,12 @@ export async function kernels(wasm) {
 export function check({ image_size, channels, ch, mult, attn, patch }) {
   const no = why => { throw Error(`This network cannot run here: ${why}.`); };
   mult.forEach((m, i) => {
-    const side = image_size / patch / 2 ** i, C = ch * m;
+    const side = image_size / patch / 2 ** i, C = ch * m, each = C / headsOf(C);
     if (side % 4) no(`level ${i} is ${side} positions wide, which is not a multiple of 4`);
     if (C % 4) no(`level ${i} has ${C} channels, which is not a multiple of 4`);
-    if (attn.includes(side) && (C / headsOf(C)) % 4) no(`its heads have ${C / headsOf(C)} channels`);
-    if (attn.includes(side) && side > 64) no(`attention over ${side} x ${side} positions is too large`);
+    if (!attn.includes(side)) return;
+    if (each % 4) no(`its heads have ${each} channels`);
+    if (side > 64) no(`attention over ${side} x ${side} positions is too large`);
   });
   if (channels * patch ** 2 > 64) no(`${channels} channels in patches of ${patch}`);
 }
@@ -57,7 +58,8 @@ export function tensors(file) {
 
 // The addresses of all weights, as floats, those of convolutions packed for their kernels.
 function unpack(k, index) {
-  const { space } = k, at = {}, largest = Math.max(...Object.values(index).map(t => sizeOf(t.shape)));
+  const { space } = k, at = {};
+  const largest = Math.max(...Object.values(index).map(t => sizeOf(t.shape)));
   const raw = space.alloc(largest), wide = space.alloc(largest);
   for (const [name, { shape, dtype, bytes }] of Object.entries(index)) {
     const [M, K, side] = shape, n = sizeOf(shape), isConv = shape.length == 4;
@@ -79,10 +81,12 @@ export async function unet(wasm, config, file) {
   const { image_size: size, channels, num_classes, ch, mult, blocks, attn, patch } = config.model;
   check(config.model);
   const k = await kernels(wasm), { space } = k, weight = unpack(k, tensors(file));
-  const emb = 4 * ch, inside = channels * patch ** 2, side = size / patch, image = channels * size ** 2;
+  const emb = 4 * ch, inside = channels * patch ** 2, side = size / patch;
+  const image = channels * size ** 2;
 
   // Working space of `conv3` and `attend`, large enough for the largest level.
-  const levels = mult.map((m, i) => ({ C: 2 * ch * Math.max(m, mult[i + 1] ?? m), H: side / 2 ** i }));
+  const widest = i => 2 * ch * Math.max(mult[i], mult[i + 1] ?? 0); // below comes in beside
+  const levels = mult.map((_, i) => ({ C: widest(i), H: side / 2 ** i }));
   const room = of => Math.max(...levels.map(of));
   const tilesOf = H => (upTo(H / 2, 4) * H) / 2;
   const padded = space.alloc(room(({ H }) => 2 * (H + 2) * (upTo(H / 2, 4) + 4)));
@@ -184,7 +188,8 @@ export async function unet(wasm, config, file) {
     for (const j of [0, 1]) h = block(`mid.${j}`, h, h.C, e);
     [...mult].reverse().forEach((m, i) => {
       if (i) h = resize(k.enlarge, h, 2 * h.H);
-      for (let j = 0; j < blocks; j++) h = block(`ups.${i}.${j}`, concat(h, skips.pop()), ch * m, e);
+      for (let j = 0; j < blocks; j++)
+        h = block(`ups.${i}.${j}`, concat(h, skips.pop()), ch * m, e);
     });
     const y = values(conv3("out.2", norm("out.0", h), inside)), out = new Float32Array(image);
     order.forEach((i, j) => { out[i] = y[j]; });
