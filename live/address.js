@@ -48,8 +48,9 @@ export function toAddress(state, hasClasses) {
 export function describe(state, label) {
   const { w, walk, seed, to, sampler, steps, spacing, eta } = state;
   const between = !label && walk > 0;
+  const face = between ? `face, ${walk} of the way from seed ${seed} to ${to}` : "face";
   return [
-    label ? `${label}, w = ${w}` : between ? `face, ${walk} of the way from seed ${seed} to ${to}` : "face",
+    label ? `${label}, w = ${w}` : face,
     `${steps} ${spacing} steps of ${sampler}`, usesEta(state) ? `η = ${eta}` : "",
     between ? "" : `seed ${seed}`,
   ].filter(Boolean).join(", ");

@@ -57,8 +57,8 @@ export function controls(state, changed) {
   const eta = knob("eta", "fresh noise η");
   const seed = number("seed", "seed", die("seed", "Another seed"));
   const to = number("to", "second seed", die("to", "Another second seed"));
-  const knobs = el("div", { className: "live-knobs" }, walk, guidance, knob("steps", "steps"), seed, to,
-    choice("sampler", Object.keys(SAMPLERS)), choice("spacing", SPACINGS), eta);
+  const knobs = el("div", { className: "live-knobs" }, walk, guidance, knob("steps", "steps"), seed,
+    to, choice("sampler", Object.keys(SAMPLERS)), choice("spacing", SPACINGS), eta);
 
   const several = el("input", { type: "checkbox", id: "live-several" });
   const label = el("label", { htmlFor: "live-several" }, several, "several at once");

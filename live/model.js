@@ -51,10 +51,10 @@ export function openModel(folder, wasm) {
   models[folder] ??= (async () => {
     const { config, file } = await (location.protocol == "file:" ? fromDisk : fromServer)(folder);
     const cores = Math.min(2, navigator.hardwareConcurrency || 1);
-    const net = await networks(cores, { wasm, config, file }), { image_size, channels } = config.model;
-    const { classes, about } = config.data, { predict } = config.train;
-    return { net, predict, sched: schedule(config.schedule), names: classes, about, size: image_size,
-      count: channels * image_size ** 2 };
+    const net = await networks(cores, { wasm, config, file });
+    const { image_size: size, channels } = config.model, { classes: names, about } = config.data;
+    const { predict } = config.train, sched = schedule(config.schedule);
+    return { net, predict, sched, names, about, size, count: channels * size ** 2 };
   })();
   models[folder].catch(() => delete models[folder]); // so that it can be tried again
   return models[folder];

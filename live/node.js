@@ -26,4 +26,5 @@ const binary = readFileSync(wasm), k = await network.kernels(binary);
 const scope = { ...network, ...torch, ...sampler, open, k, ...Object.fromEntries(opened) };
 const run = Object.getPrototypeOf(async () => {}).constructor(...Object.keys(scope), code);
 const out = await run(...Object.values(scope));
-console.log(JSON.stringify(out, (_, v) => (v instanceof Float32Array ? { data: bytes(v).toString("base64") } : v)));
+const pack = v => (v instanceof Float32Array ? { data: bytes(v).toString("base64") } : v);
+console.log(JSON.stringify(out, (_, v) => pack(v)));

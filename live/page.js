@@ -88,7 +88,7 @@ function live(root, state) {
     request(kind);
   }
 
-  // While a knob moves, a picture is finished before the next is begun; else the new one goes first.
+  // While a knob moves, each picture is finished before the next; else the new one goes first.
   function request(kind) {
     if (kind != "knob" || running != "knob") job++;
     wanted = kind;
@@ -127,7 +127,8 @@ function live(root, state) {
         before = s.x;
         if (isFilm) see.add(row);
       }
-      Object.assign(row, { calls: calls * steps, ms: performance.now() - start, isFinal: kind != "knob" });
+      const ms = performance.now() - start;
+      Object.assign(row, { calls: calls * steps, ms, isFinal: kind != "knob" });
     }
     await Promise.all(rows.map(fill));
     if (mine != job) return;
@@ -139,7 +140,8 @@ function live(root, state) {
   function tell({ label, states, ms, calls, isFinal }) { // what is shown
     if (!isFinal) return;
     const seconds = (ms / 1000).toFixed(2);
-    note.textContent = `${describe(state, label)}: ${calls} calls of the network, ${seconds} s here.`;
+    const cost = `${calls} calls of the network, ${seconds} s here`;
+    note.textContent = `${describe(state, label)}: ${cost}.`;
     code.textContent = labels().map(name => command(state, name)).join("\n");
     see.compare();
     window.liveResult = { x: states.at(-1).x, ms, calls };

@@ -90,7 +90,8 @@ export function pictures(selected) { // hears which row is shown large
     const now = rows[row]?.states[steps - 1];
     if (!keep || !now) return;
     const apart = grayLevels(keep.x, now.x);
-    keptText.textContent = `pinned: ${keep.text}` + (apart ? `: ${apart.toFixed(1)} gray levels away` : "");
+    const away = apart ? `: ${apart.toFixed(1)} gray levels away` : "";
+    keptText.textContent = `pinned: ${keep.text}${away}`;
     name(kept, `Pinned: ${keep.text}`);
   }
   return {

@@ -93,7 +93,7 @@ export async function* ddim(ask, sched, xT, { steps, spacing, eta, randn }) {
   }
 }
 
-// DPM-Solver++(2M), `dpmpp` of chapter 9: x0 is extrapolated along λ, half the logarithm of the SNR.
+// DPM-Solver++(2M), `dpmpp` of chapter 9: x0 is extrapolated along λ, half the log of the SNR.
 export async function* dpmpp(ask, sched, xT, { steps, spacing }) {
   const root = sched.alphaBar.map(Math.sqrt), lambda = sched.snr.map(v => Math.log(v) / 2);
   const ts = timesteps(sched, steps, spacing);
