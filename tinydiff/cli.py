@@ -91,11 +91,12 @@ def sampling(config: dict, **asked) -> dict:  # what the user asked for, None wh
     return how
 
 
-def states(model, sched, how: dict, xT, c, generator):
+def states(model, sched, how: dict, xT, c, generator, precision="auto"):
     "The states of the sampler that `how` names, guided if there are classes."
+    bf16 = run.use_bf16(precision, xT.device)
 
     def fast(x, t, c):
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=run.use_bf16("auto", x.device)):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
             return model(x, t, c).to(x.dtype)
 
     guided = fast if c is None else cfg(fast, how["w"])
@@ -113,14 +114,15 @@ def run_name(how: dict, config: dict) -> str:
     return "_".join([f"{how['sampler']}{how['steps']}", *words])
 
 
-def grid_states(model, sched, config: dict, how: dict, labels=(), seed=0):
+def grid_states(model, sched, config: dict, how: dict, labels=(), seed=0, precision="auto"):
     "States of grid² images: one class per row, labels in turn (all by default)."
     m, g, device = config["model"], how["grid"], next(model.parameters()).device
     rows = labels or range(m["num_classes"])
     c = torch.tensor(rows, device=device)[torch.arange(g * g) // g % len(rows)] if rows else None
     shape = g * g, m["channels"], m["image_size"], m["image_size"]
     xT = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device)
-    return states(model, sched, how, xT, c, torch.Generator(device).manual_seed(seed + 1))
+    dice = torch.Generator(device).manual_seed(seed + 1)
+    return states(model, sched, how, xT, c, dice, precision)
 
 
 def write_image(im: Image.Image, path, **more):  # a .png or .gif file; as for `Image.save`
@@ -246,6 +248,7 @@ def sample_main(
     seed: int = 0,  # of all random numbers
     out: str = None,  # PNG file; by default in the folder of the run
     gif: str = None,  # also write a film of the sampling
+    precision: Annotated[str, dict(choices=["auto", "bf16", "fp32"])] = "auto",  # of the network
     device: Device = "auto",  # where to compute
     **how,
 ):
@@ -266,7 +269,8 @@ def sample_main(
         words += [Path(From).stem, Path(mask).stem if mask else f"{strength:g}"]
     out = user_path(out or Path("out") / name / ("_".join(words) + ".png"))
     total = None if strength else how["steps"]
-    seen = tqdm(grid_states(model, sched, config, how, labels, seed), total=total)
+    steps = grid_states(model, sched, config, how, labels, seed, precision)
+    seen = tqdm(steps, total=total)
     film = [data.grid(st.x, how["grid"]) for st in seen if gif or not st.left]
     write_image(film[-1], out)
     if gif:

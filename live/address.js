@@ -1,0 +1,85 @@
+// The state of the page, its address, and the command that draws the same picture.
+import { SAMPLERS } from "./sampler.js";
+
+export const MODELS = {
+  cifar10: { title: "Ten classes, 32 × 32", about: "CIFAR-10", megabytes: "3.5" },
+  celeba64: { title: "Faces, 64 × 64", about: "CelebA crops", megabytes: "4.4" },
+};
+const USUAL = { model: "cifar10", class: "dog", w: 3, steps: 20, seed: 7, spacing: "uniform",
+  sampler: "ddim", eta: 0, walk: 0, to: 8 };
+export const SPACINGS = ["uniform", "quadratic", "logsnr", "karras", "leading"];
+const CHOICES = { model: Object.keys(MODELS), sampler: Object.keys(SAMPLERS), spacing: SPACINGS };
+export const RANGES = { // least, most, stride
+  w: [0, 10, 0.25], steps: [1, 100, 1], eta: [0, 1, 0.05], seed: [0, 99999, 1], to: [0, 99999, 1],
+  walk: [0, 1, 0.05],
+};
+
+// A number that a knob can have, or undefined.
+export function inRange(name, text) {
+  const [least, most, stride] = RANGES[name];
+  if (text.trim() == "" || !isFinite(text)) return undefined;
+  const v = Math.max(least, Math.min(most, +text));
+  return stride == 1 ? Math.round(v) : v;
+}
+
+// What the address says, and the usual where it says nothing that can be had.
+export function fromAddress() {
+  const given = new URLSearchParams(location.hash.slice(1)), state = { ...USUAL };
+  for (const name of Object.keys(USUAL)) {
+    const text = given.get(name);
+    if (text == null) continue;
+    if (name in RANGES) state[name] = inRange(name, text) ?? state[name];
+    else if (!(name in CHOICES) || CHOICES[name].includes(text)) state[name] = text;
+  }
+  return { state, go: given.has("go") };
+}
+
+const usesEta = ({ sampler, eta }) => sampler == "ddim" && eta > 0;
+
+export function toAddress(state, hasClasses) {
+  const unused = hasClasses || !state.walk ? ["walk", "to"] : [];
+  if (!hasClasses) unused.push("class", "w");
+  if (!usesEta(state)) unused.push("eta");
+  const pairs = Object.entries(state).filter(([name]) => !unused.includes(name));
+  return "#" + pairs.map(([name, v]) => `${name}=${String(v).replaceAll(" ", "+")}`).join("&");
+}
+
+// What a picture is, in words; the label is undefined where there are no classes.
+export function describe(state, label) {
+  const { w, walk, seed, to, sampler, steps, spacing, eta } = state;
+  const between = !label && walk > 0;
+  const face = between ? `face, ${walk} of the way from seed ${seed} to ${to}` : "face";
+  return [
+    label ? `${label}, w = ${w}` : face,
+    `${steps} ${spacing} steps of ${sampler}`, usesEta(state) ? `η = ${eta}` : "",
+    between ? "" : `seed ${seed}`,
+  ].filter(Boolean).join(", ");
+}
+
+export function command(state, label) {
+  const { model, w, sampler, steps, spacing, eta, seed, walk } = state;
+  if (!label && walk > 0) return program(state);
+  return ["uv run sample.py", model == USUAL.model ? "" : `--ckpt checkpoints/${model}`,
+    label ? `--label ${label} --w ${w}` : "",
+    `--sampler ${sampler} --steps ${steps} --spacing ${spacing}`,
+    usesEta(state) ? `--eta ${eta}` : "", `--seed ${seed} --grid 1 --precision fp32`,
+  ].filter(Boolean).join(" ");
+}
+
+// Between two seeds there is no command, so it is a program.
+function program(state) {
+  const { model, sampler, steps, spacing, eta, seed, to, walk } = state;
+  const dice = usesEta(state) ? `, eta=${eta},
+    generator=torch.Generator().manual_seed(${seed + 1})` : "";
+  return `import torch
+import tinydiff as td
+from tinydiff.data import grid
+
+def noise(seed):
+    return torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
+
+model, sched, config = td.load("checkpoints/${model}")
+xT = td.slerp(noise(${seed}), noise(${to}), ${walk})
+states = td.${sampler}(model, sched, xT, steps=${steps}, spacing="${spacing}"${dice})
+grid(td.sample(states)).save("face.png")`;
+}

@@ -1,0 +1,74 @@
+"""Make what live.html loads.
+
+    python live/build.py --wasm   # kernels.c -> kernels.wasm; needs clang and lld
+    python live/build.py FOLDER   # live.js, live.css and the checkpoints, for a site
+
+live.js is one script of the parts beside this file, put together by esbuild, the kernels among
+them as text. A page from disk may not fetch, so there the weights come as a script, too."""
+
+import base64
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+here = Path(__file__).resolve().parent
+ESBUILD = here.parent / ".ci" / "node_modules" / ".bin" / "esbuild"
+CHECKPOINTS = "cifar10", "celeba64"
+# Another compiler may choose other instructions: this one made kernels.wasm.
+COMPILER = "Debian clang version 14.0.6"
+FLAGS = """--target=wasm32 -Os -msimd128 -mbulk-memory -fno-math-errno -nostdlib
+-fvisibility=hidden -Wall -Wl,--no-entry -Wl,--export-dynamic -Wl,--import-memory -Wl,--strip-all
+-Wl,-z,stack-size=32768"""
+
+
+def compiler():
+    "The first line of what clang says of itself; None without it, or without its linker."
+    if not (shutil.which("clang") and shutil.which("wasm-ld")):
+        return None
+    told = subprocess.run(["clang", "--version"], capture_output=True, text=True, check=True)
+    return told.stdout.splitlines()[0]
+
+
+def make_wasm(out: Path):
+    subprocess.run(["clang", *FLAGS.split(), "-o", out, here / "kernels.c"], check=True)
+
+
+def text64(file: Path) -> str:
+    return base64.b64encode(file.read_bytes()).decode()
+
+
+def bundle(name: str, **constants) -> str:
+    "A source and all that it imports as one short script."
+    define = [f"--define:{k}={json.dumps(v)}" for k, v in constants.items()]
+    command = [ESBUILD, here / name, "--bundle", "--minify", "--loader:.wasm=base64", *define]
+    done = subprocess.run([*command, "--charset=utf8"], capture_output=True, check=True)
+    return done.stdout.decode()
+
+
+def checkpoint(name: str, out: Path):
+    "The published files; and the same as a script, for a page without a server."
+    out.mkdir(parents=True, exist_ok=True)
+    source = here.parent / "checkpoints" / name
+    for file in ("config.json", "model.safetensors"):
+        shutil.copy(source / file, out)
+    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    call = f'tinydiffCheckpoint({json.dumps(config)}, "{text64(source / "model.safetensors")}");\n'
+    (out / "model.js").write_text(call, encoding="utf-8")
+
+
+def main(to: str):
+    if to == "--wasm":
+        make_wasm(here / "kernels.wasm")
+        return
+    out = Path(to)
+    for name in CHECKPOINTS:
+        checkpoint(name, out / name)
+    script = bundle("page.js", WORKER=bundle("worker.js"))
+    (out / "live.js").write_text(script, encoding="utf-8")
+    shutil.copy(here / "live.css", out)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

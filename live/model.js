@@ -1,0 +1,61 @@
+// The checkpoint that is published, and networks in workers.
+import { el } from "./dom.js";
+import { schedule } from "./sampler.js";
+
+// A page that is opened from disk may not fetch, but it may load a script.
+function fromDisk(folder) {
+  return new Promise((done, fail) => {
+    window.tinydiffCheckpoint = (config, text) =>
+      done({ config, file: Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer });
+    const script = el("script", { src: `${folder}/model.js` });
+    script.onerror = () => fail(Error(`${folder}/model.js is not there`));
+    document.head.append(script);
+  });
+}
+
+async function fromServer(folder) {
+  const [config, file] = await Promise.all(["config.json", "model.safetensors"].map(async name => {
+    const answer = await fetch(`${folder}/${name}`);
+    if (!answer.ok) throw Error(`${folder}/${name}: ${answer.status}`);
+    return answer;
+  }));
+  return { config: await config.json(), file: await file.arrayBuffer() };
+}
+
+// A network in each of n workers: net(x, t, c) is a promise. They share no memory, for that needs
+// a server that sends special headers; each has its own copy of the weights.
+async function networks(n, make) {
+  const url = URL.createObjectURL(new Blob([WORKER], { type: "text/javascript" }));
+  const waiting = new Map();
+  let last = 0, turn = 0;
+  const send = (worker, message) => new Promise((done, fail) => {
+    waiting.set(++last, { done, fail });
+    worker.postMessage({ id: last, ...message });
+  });
+  const workers = Array.from({ length: n }, () => {
+    const worker = new Worker(url);
+    worker.onmessage = ({ data: { id, out, error } }) => {
+      const { done, fail } = waiting.get(id);
+      waiting.delete(id);
+      error ? fail(Error(error)) : done(out);
+    };
+    return worker;
+  });
+  await Promise.all(workers.map(worker => send(worker, { make })));
+  return (x, t, c) => send(workers[turn++ % n], { ask: { x, t, c } });
+}
+
+const models = {}; // that have been opened, by folder
+
+export function openModel(folder, wasm) {
+  models[folder] ??= (async () => {
+    const { config, file } = await (location.protocol == "file:" ? fromDisk : fromServer)(folder);
+    const cores = Math.min(2, navigator.hardwareConcurrency || 1);
+    const net = await networks(cores, { wasm, config, file });
+    const { image_size: size, channels } = config.model, { classes: names, about } = config.data;
+    const { predict } = config.train, sched = schedule(config.schedule);
+    return { net, predict, sched, names, about, size, count: channels * size ** 2 };
+  })();
+  models[folder].catch(() => delete models[folder]); // so that it can be tried again
+  return models[folder];
+}

@@ -1,0 +1,151 @@
+// live.html: the network runs where it is read. The address holds the state of the page, and `&go`
+// in it starts without a click. A finished picture is window.liveResult = {x, ms, calls}.
+import { MODELS, command, describe, fromAddress, toAddress } from "./address.js";
+import { controls } from "./controls.js";
+import { button, el } from "./dom.js";
+import kernels from "./kernels.wasm"; // as text, in base 64
+import { openModel } from "./model.js";
+import { pictures } from "./pictures.js";
+import { SAMPLERS, denoiser, slerp } from "./sampler.js";
+import { generator } from "./torch.js";
+
+const wasm = Uint8Array.from(atob(kernels), c => c.charCodeAt(0));
+const PREVIEW = 12; // steps at most while a knob moves
+
+// Nothing is loaded before the reader asks for it.
+function mount(root) {
+  if (!window.Worker || !window.WebAssembly || !WebAssembly.validate(wasm)) {
+    const why = "This browser has no WebAssembly with SIMD, so the network cannot run here.";
+    const film = el("img", { src: root.dataset.film, alt: "Four faces appear out of noise" });
+    return root.append(el("p", {}, why, " The film shows it at work."), film);
+  }
+  const { state, go } = fromAddress(), note = el("p", { className: "live-note", role: "status" });
+  const start = async name => {
+    note.textContent = "Loading the network …";
+    try {
+      await openModel(`${root.dataset.folder}/${name}`, wasm);
+      root.replaceChildren();
+      live(root, { ...state, model: name });
+    } catch (error) {
+      note.textContent = window.liveError = error.message;
+    }
+  };
+  const cards = Object.entries(MODELS).map(([name, { title, about, megabytes }]) =>
+    el("button", { type: "button", onclick: () => start(name) },
+      el("b", {}, title), el("span", {}, `${about}, loads ${megabytes} MB`)));
+  root.append(el("div", { className: "live-cards" }, ...cards), note);
+  if (go) start(state.model);
+}
+
+function live(root, state) {
+  const note = el("p", { className: "live-note", role: "status" }), code = el("code");
+  const about = el("p", { className: "live-about" });
+  const see = pictures(tell), move = controls(state, changed);
+  let model, job = 0, wanted = null, running = null;
+
+  const labels = () => (model.names.length ? state.class.split(",") : [undefined]);
+  const address = () => toAddress(state, model.names.length > 0);
+  const link = () => location.href.replace(/#.*/, "") + address() + "&go";
+  const copy = (text, title, what) => {
+    const b = button(text, title, async () => {
+      await navigator.clipboard.writeText(what());
+      b.textContent = "Copied";
+      setTimeout(() => { b.textContent = text; }, 1500);
+    });
+    return b;
+  };
+  function pin() {
+    const { label, states, isFinal } = see.shown();
+    if (isFinal) see.pin({ x: states.at(-1).x, text: describe(state, label) });
+  }
+  root.append(el("div", { className: "live-box" }, move.tabs, move.classes, see.stage, see.scrub,
+    see.strips, note, move.knobs, el("div", { className: "live-buttons" },
+      button("Compare", "Pin this picture beside the next", pin),
+      copy("Copy link", "Copy a link to this picture", link)),
+    el("div", { className: "live-command" }, el("p", {}, "The same picture without this page:"),
+      el("pre", { tabIndex: 0 }, code), copy("Copy", "Copy the command", () => code.textContent)),
+    about));
+  window.addEventListener("hashchange", () => {
+    Object.assign(state, fromAddress().state);
+    changed("model");
+  });
+  changed("model");
+
+  async function changed(kind) {
+    if (kind == "model") {
+      note.textContent = "Loading the network …";
+      try {
+        model = await openModel(`${root.dataset.folder}/${state.model}`, wasm);
+      } catch (error) {
+        note.textContent = window.liveError = error.message;
+        return;
+      }
+      move.fit(model);
+      see.fit(model);
+      about.textContent = model.about ?? "";
+    }
+    move.refresh();
+    request(kind);
+  }
+
+  // While a knob moves, each picture is finished before the next; else the new one goes first.
+  function request(kind) {
+    if (kind != "knob" || running != "knob") job++;
+    wanted = kind;
+    if (!running) work();
+  }
+  async function work() {
+    while (wanted) {
+      [running, wanted] = [wanted, null];
+      try {
+        await draw(running, job);
+      } catch (error) {
+        note.textContent = window.liveError = error.message;
+      }
+    }
+    running = null;
+  }
+  function noise() {
+    const x = generator(state.seed)(model.count);
+    if (model.names.length || !state.walk) return x;
+    return slerp(x, generator(state.to)(model.count), state.walk); // chapter 5, Eq. (12)
+  }
+  async function draw(kind, mine) {
+    const { sampler, spacing, eta, w } = state, { net, sched, predict, names } = model;
+    const steps = kind == "knob" ? Math.min(state.steps, PREVIEW) : state.steps;
+    const isFilm = kind == "anew" || kind == "model", xT = noise(), start = performance.now();
+    const rows = labels().map(label => ({ label, states: [] }));
+    delete window.liveResult;
+    if (isFilm) see.begin(rows, steps);
+    async function fill(row) {
+      const { ask, calls } = denoiser(net, sched, predict, names.indexOf(row.label), w);
+      const randn = generator(state.seed + 1); // the dice of η, as sample.py throws them
+      let before = xT;
+      for await (const s of SAMPLERS[sampler](ask, sched, xT, { steps, spacing, eta, randn })) {
+        if (mine != job) return;
+        row.states.push({ ...s, before });
+        before = s.x;
+        if (isFilm) see.add(row);
+      }
+      const ms = performance.now() - start;
+      Object.assign(row, { calls: calls * steps, ms, isFinal: kind != "knob" });
+    }
+    await Promise.all(rows.map(fill));
+    if (mine != job) return;
+    if (!isFilm) see.begin(rows, steps);
+    if (kind == "knob") return;
+    history.replaceState(null, "", address());
+    tell(see.shown());
+  }
+  function tell({ label, states, ms, calls, isFinal }) { // what is shown
+    if (!isFinal) return;
+    const seconds = (ms / 1000).toFixed(2);
+    const cost = `${calls} calls of the network, ${seconds} s here`;
+    note.textContent = `${describe(state, label)}: ${cost}.`;
+    code.textContent = labels().map(name => command(state, name)).join("\n");
+    see.compare();
+    window.liveResult = { x: states.at(-1).x, ms, calls };
+  }
+}
+
+document.querySelectorAll(".tinydiff-live").forEach(mount);
