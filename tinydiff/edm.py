@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['karras_schedule', 'scalings', 'Preconditioned', 'heun', 'churn', 'dpmpp', 'cfg_interval']
 
-# %% ../nbs/09_edm.ipynb #441e341a
+# %% ../nbs/09_edm.ipynb #a2f6fbdb
 import torch
 from torch import nn
 from .forward import State, denoise, noise_like, same_shape, x0_to_eps
 from .guidance import cfg
 from .schedule import Schedule, at, like, schedules, timesteps, whole_number
 
-# %% ../nbs/09_edm.ipynb #9199e17d
+# %% ../nbs/09_edm.ipynb #fa37b36e
 def karras_schedule(
     T: int = 1000,  # number of levels, 1 to a million, else ValueError
     sigma_min: float = 0.002,  # σ_1, positive and below σ_T, else ValueError
@@ -32,7 +32,7 @@ def karras_schedule(
 
 schedules["karras"] = karras_schedule
 
-# %% ../nbs/09_edm.ipynb #f11cd788
+# %% ../nbs/09_edm.ipynb #a9e5d5a0
 def scalings(
     sigma: torch.Tensor,  # noise levels, of any shape, at least 0
     sigma_data: float,  # standard deviation of a pixel of the data, positive
@@ -68,7 +68,7 @@ class Preconditioned(nn.Module):
         x0 = skip * bar + out * same_shape(self.net(into * bar, t, c), x)
         return x0_to_eps(self.sched, x, t, x0)
 
-# %% ../nbs/09_edm.ipynb #abe332f8
+# %% ../nbs/09_edm.ipynb #54a89e69
 @torch.no_grad()
 def heun(
     model,  # a denoiser: eps = model(x, t, c)
@@ -109,7 +109,7 @@ def churn(sched: Schedule, x, t: int, s: int, eta: float, generator) -> tuple:
     fresh = like((sigma[up] ** 2 - sigma[t] ** 2).sqrt(), x) * noise_like(x, generator)
     return like(root[up], x) * (x / like(root[t], x) + fresh), up
 
-# %% ../nbs/09_edm.ipynb #a83ab656
+# %% ../nbs/09_edm.ipynb #72a93924
 @torch.no_grad()
 def dpmpp(
     model,  # a denoiser: eps = model(x, t, c)
@@ -135,7 +135,7 @@ def dpmpp(
         before = x0, h
         yield State(s, x, x0, eps, left)
 
-# %% ../nbs/09_edm.ipynb #cfdfb753
+# %% ../nbs/09_edm.ipynb #1723b0e5
 def cfg_interval(
     model,  # a denoiser trained with dropped labels: it reads -1 as "no label"
     sched: Schedule,
