@@ -27,7 +27,8 @@ def numbers(results, sha256: str) -> str:  # folder of JSON files, hash of the w
             continue
         command, told = row["command"].replace("|", r"\|"), ("distance", "n", "bits_per_dim")
         values = ", ".join(f"{k} {row[k]:.4g}" for k in told if row.get(k) is not None)
-        lines.append(f"| {row.get('features', '')} {values} | `{command}` |")
+        if "distance" in row or "bits_per_dim" in row:
+            lines.append(f"| {row.get('features', '')} {values} | `{command}` |")
     return "\n".join(lines)
 
 
