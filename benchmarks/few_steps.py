@@ -17,19 +17,17 @@ file is written after each row; a file that is not complete is continued by the 
 """
 
 import argparse
-import hashlib
 import itertools
 import json
 import math
-import sys
 import time
 from pathlib import Path
 
 import torch
 from torch import nn
-from trials import about, drawn, references
+from trials import begun, drawn, references
 
-from tinydiff import SAMPLERS, cfg_interval, load, timesteps
+from tinydiff import SAMPLERS, cfg_interval, timesteps
 from tinydiff.cli import options
 from tinydiff.fid import evaluate
 from tinydiff.run import write_text
@@ -143,21 +141,8 @@ def measure(a, model, sched, config, s, seed, features, real):
 def main(a):
     "Measure what is still missing in the file."
     torch.set_num_threads(a.threads)
-    device = torch.device(a.device)
-    model, sched, config = load(a.ckpt, device)
-    config["data"]["dir"] = a.data or config["data"].get("dir", "data")
-    weights = b"".join(v.cpu().numpy().tobytes() for v in model.state_dict().values())
-    head = about(a) | dict(
-        checkpoint=Path(a.ckpt).name,
-        weights_sha256=hashlib.sha256(weights).hexdigest(),
-        parameters=sum(p.numel() for p in model.parameters()),
-        reference="train",
-        threads=a.threads,
-    )
-    rows = json.loads(a.out.read_text(encoding="utf-8")) if a.out.exists() else []
-    same = ("n", "weights_sha256")
-    if any([row.get(k) for k in same] != [a.n, head["weights_sha256"]] for row in rows):
-        sys.exit(f"error: {a.out} is of another n or checkpoint: name another file with --out")
+    model, sched, config, device, head, rows = begun(a)
+    head |= dict(threads=a.threads)
     settings = [setting_of(words) for words in a.candidates]
     settings += [s for g in a.groups for s in GROUPS[g]] if not settings else []
     features, real = references(config, device)

@@ -388,8 +388,8 @@ def setting_name(s):
     return "_".join([*words, f"w{s['w']:g}"])
 
 
-def sweep(a):
-    "Sample and score what is still missing in the file."
+def begun(a):
+    "The model of --ckpt, the device, what heads each row, and the rows that --out already holds."
     device = torch.device(a.device)
     model, sched, config = load(a.ckpt, device)
     config["data"]["dir"] = a.data or config["data"].get("dir", "data")
@@ -404,6 +404,12 @@ def sweep(a):
     same = ("n", "weights_sha256")
     if any([row.get(k) for k in same] != [a.n, head["weights_sha256"]] for row in rows):
         sys.exit(f"error: {a.out} is of another n or checkpoint: name another file with --out")
+    return model, sched, config, device, head, rows
+
+
+def sweep(a):
+    "Sample and score what is still missing in the file."
+    model, sched, config, device, head, rows = begun(a)
     features, real = references(config, device)
     done = {(row["setting"], row["seed"]) for row in rows}
     for seed, setting in itertools.product(range(a.seeds), SWEEPS[a.sweep]):
