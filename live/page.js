@@ -108,7 +108,7 @@ function live(root, state) {
   function noise() {
     const x = generator(state.seed)(model.count);
     if (model.names.length || !state.walk) return x;
-    return slerp(x, generator(state.to)(model.count), state.walk); // chapter 5, Eq. (12)
+    return slerp(x, generator(state.to)(model.count), state.walk); // chapter 10, Eq. (8)
   }
   async function draw(kind, mine) {
     const { sampler, spacing, eta, w } = state, { net, sched, predict, names } = model;

@@ -111,7 +111,7 @@ export async function* dpmpp(ask, sched, xT, { steps, spacing }) {
 
 export const SAMPLERS = { ddim, dpmpp };
 
-// The arc from a to b: chapter 5, Eq. (12). Noise stays noise on the way.
+// The arc from a to b: chapter 10, Eq. (8). Noise stays noise on the way.
 export function slerp(a, b, lambda) {
   const dot = (p, q) => p.reduce((total, v, i) => total + v * q[i], 0);
   const cosine = dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
