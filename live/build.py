@@ -1,10 +1,11 @@
-"""Make what live.html loads.
+"""Make what live.html and the instruments in the chapters load.
 
     python live/build.py --wasm   # kernels.c -> kernels.wasm; needs clang and lld
-    python live/build.py FOLDER   # live.js, live.css and the checkpoints, for a site
+    python live/build.py FOLDER   # the scripts, live.css, tables and the checkpoints, for a site
 
 live.js is one script of the parts beside this file, put together by esbuild, the kernels among
-them as text. A page from disk may not fetch, so there the weights come as a script, too."""
+them as text. A page from disk may not fetch, so there the weights come as a script, too. The
+instruments noise.js, paths.js and guide.js read the numbers of the package from tables.js."""
 
 import base64
 import json
@@ -16,6 +17,8 @@ from pathlib import Path
 here = Path(__file__).resolve().parent
 ESBUILD = here.parent / ".ci" / "node_modules" / ".bin" / "esbuild"
 CHECKPOINTS = "cifar10", "celeba64"
+INSTRUMENTS = "noise", "paths", "guide"
+PICTURES = dict(horse=711, car=616)  # of the test images that come with the package
 # Another compiler may choose other instructions: this one made kernels.wasm.
 COMPILER = "Debian clang version 14.0.6"
 FLAGS = """--target=wasm32 -Os -msimd128 -mbulk-memory -fno-math-errno -nostdlib
@@ -58,6 +61,27 @@ def checkpoint(name: str, out: Path):
     (out / "model.js").write_text(call, encoding="utf-8")
 
 
+def tables() -> str:
+    "Schedules, the spiral, even noise and two photographs, as the package has them, in base 64."
+    import torch
+
+    import tinydiff as td
+    from tinydiff.data import cifar10_sample
+    from tinydiff.forward import spiral
+
+    def text(tensor):
+        return base64.b64encode(tensor.numpy().tobytes()).decode()
+
+    means, arm = spiral()
+    alpha_bar = dict(linear=td.linear_schedule(), cosine=td.cosine_schedule())
+    found = dict(alphaBar={name: text(sched.alpha_bar) for name, sched in alpha_bar.items()})
+    sobol = torch.quasirandom.SobolEngine(2, scramble=True, seed=0).draw(512, dtype=torch.float64)
+    even = torch.special.ndtri(sobol).float()  # as in chapter 6
+    found |= dict(means=text(means.double()), arm=text(arm.byte()), even=text(even))
+    found |= dict(pictures={name: text(cifar10_sample()[0][i]) for name, i in PICTURES.items()})
+    return f"window.tinydiffTables = {json.dumps(found)};\n"
+
+
 def main(to: str):
     if to == "--wasm":
         make_wasm(here / "kernels.wasm")
@@ -67,6 +91,9 @@ def main(to: str):
         checkpoint(name, out / name)
     script = bundle("page.js", WORKER=bundle("worker.js"))
     (out / "live.js").write_text(script, encoding="utf-8")
+    (out / "tables.js").write_text(tables(), encoding="utf-8")
+    for name in INSTRUMENTS:
+        (out / f"{name}.js").write_text(bundle(f"{name}.js"), encoding="utf-8")
     shutil.copy(here / "live.css", out)
 
 

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import * as network from "./unet.js";
 import * as torch from "./torch.js";
 import * as sampler from "./sampler.js";
+import * as points from "./mixture.js";
 
 const { code, given, wasm } = JSON.parse(readFileSync(0, "utf8"));
 
@@ -23,7 +24,7 @@ async function open(folder) { // a checkpoint, as a network and its config
 }
 
 const binary = readFileSync(wasm), k = await network.kernels(binary);
-const scope = { ...network, ...torch, ...sampler, open, k, ...Object.fromEntries(opened) };
+const scope = { ...network, ...torch, ...sampler, ...points, open, k, ...Object.fromEntries(opened) };
 const run = Object.getPrototypeOf(async () => {}).constructor(...Object.keys(scope), code);
 const out = await run(...Object.values(scope));
 const pack = v => (v instanceof Float32Array ? { data: bytes(v).toString("base64") } : v);

@@ -81,11 +81,12 @@ async function denoise(ask, { alphaBar }, x, t, clip) {
 }
 
 // Chapter 5, Eqs. (5) and (6). Each step yields the level reached, x there, and the x0 it is from.
-export async function* ddim(ask, sched, xT, { steps, spacing, eta, randn }) {
+export async function* ddim(ask, sched, xT, how) {
+  const { steps, spacing, eta, randn, clip_x0 = true } = how;
   const ab = sched.alphaBar, ts = timesteps(sched, steps, spacing);
   let x = xT;
   for (let i = 0; i < steps; i++) {
-    const [t, s] = [ts[i], ts[i + 1]], { x0, eps } = await denoise(ask, sched, x, t, true);
+    const [t, s] = [ts[i], ts[i + 1]], { x0, eps } = await denoise(ask, sched, x, t, clip_x0);
     const fresh = (eta ** 2 * (1 - ab[t] / ab[s])) / (1 - ab[t]); // share of the new variance
     x = sum(Math.sqrt(ab[s]), x0, Math.sqrt((1 - ab[s]) * (1 - fresh)), eps);
     if (eta > 0 && s > 0) x = sum(1, x, Math.sqrt((1 - ab[s]) * fresh), randn(x.length));
