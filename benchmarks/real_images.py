@@ -1,19 +1,28 @@
-"""What is measured on *real* images.
+"""What is measured on *real* images, as JSON.
 
-Without a checkpoint, what moves FD-EffNetLite0 of real CIFAR-10 images: their number, the split,
-JPEG, resizing, the order of the channels, the range of values; chapter 7 draws the result. With
-one, the bits per dimension and the ε-MSE of the images that it has not seen, with --bits draws of
-the noise for each step t (chapter 4).
+usage: python benchmarks/real_images.py changes [--n 2000] [--data data]
+       python benchmarks/real_images.py bits [--draws 10] [--ckpt checkpoints/cifar10]
+       python benchmarks/real_images.py likelihood [--n 300] [--steps 40]
+       python benchmarks/real_images.py strength | inpaint | invert | walk [--n 16] [--steps 20]
 
-usage: python benchmarks/real_images.py [--data data] [--n 2000]
-                                        [--out results/cifar10/real_images.json]
-       python benchmarks/real_images.py --ckpt CKPT --bits 10 [--data data]
-                                        [--out results/cifar10/bits.json]
+changes: what moves FD-EffNetLite0 of real CIFAR-10 images: their number, the split, JPEG, resizing,
+the order of the channels, the range of values; chapter 7 draws the result, real_images.json.
+bits: the bits per dimension and the ε-MSE of the images that a checkpoint has not seen, with so
+many draws of the noise for each step t (chapter 4).
+likelihood: bits per dimension of some of them, twice: by the ODE of chapter 8, with noise inside
+each pixel's bin, and by the bound of chapter 4.
+strength, inpaint, invert, walk: what img2img, inpaint, invert and slerp make of photographs with a
+trained model (chapter 10): edit_<what>.json, and pictures beside it. For a model of 32x32 the
+photographs are the bundled test images of CIFAR-10; for one of 64x64 they are the crops of CelebA
+in results/celeba64/neighbours.png, which the model was trained on.
+
+All of it goes to results/<run>/, unless --out names another file.
 """
 
 import argparse
 import io
 import json
+import math
 import os
 import platform
 import shlex
@@ -28,11 +37,16 @@ import torch.nn.functional as F
 from PIL import Image
 from tqdm import tqdm
 
-from tinydiff.cli import cached, dataset, opened, provenance
-from tinydiff.data import cifar10
+import tinydiff as td
+from tinydiff.cli import cached, dataset, opened, pick_device, provenance, write_image
+from tinydiff.data import cifar10, cifar10_sample, grid
 from tinydiff.ddpm import bits_per_dim
 from tinydiff.fid import Moments, efficientnet_lite0, factor, gap
 from tinydiff.run import guard, write_text
+
+BANDS = ((0, 1), (1, 2), (2, 4), (4, 8), (8, 16), (16, 32))  # of the radius of a frequency
+
+# Distances of real images
 
 
 def to_uint8(x):
@@ -122,8 +136,9 @@ def shrunk_reference(x, f, plain, found, features) -> dict:
     }
 
 
-def distances(a, device) -> dict:
+def distances(a) -> dict:
     "How far real images are from real images."
+    device = pick_device("auto")
     features = efficientnet_lite0(device)
     x, xt = cifar10(a.data)[0], cifar10(a.data, train=False)[0]
     f, ft = cached(features, x), cached(features, xt)
@@ -140,7 +155,6 @@ def distances(a, device) -> dict:
     trained = {n: distance(f[torch.randperm(len(x), generator=g)[:n]]) for n in sizes}
     cpu = f"{os.cpu_count()} CPU cores ({platform.machine()})"
     return dict(
-        command=shlex.join(["python", *sys.argv]),
         features=features.name,
         features_sha256=features.sha256,
         reference="train",
@@ -151,42 +165,249 @@ def distances(a, device) -> dict:
         changed_n=a.n,
         changed=changed,
         shrunk_reference=both,
-        hardware=torch.cuda.get_device_name() if device == "cuda" else cpu,
+        hardware=torch.cuda.get_device_name() if device.type == "cuda" else cpu,
         torch=torch.__version__,
     )
 
 
-def bits(a, device) -> dict:
-    "What a checkpoint makes of images that it has not seen."
-    path, _, model, sched, config = opened(a.ckpt, device)
-    config["data"]["dir"] = a.data
-    x, y, _ = dataset(config, train=False)
-    y = y.to(device) if config["model"]["num_classes"] else None
-    row = bits_per_dim(model, sched, x.to(device), y, a.bits, batch=a.batch, seed=0)
-    about = provenance(path, model) | dict(network_precision="fp32", seed=0, reference="test")
-    return about | dict(command=shlex.join(["python", *sys.argv])) | row
+# What a checkpoint makes of images that it has not seen
+
+
+def bits(a, model, sched, x, c) -> dict:
+    "By the bound of chapter 4."
+    return dict(reference="test") | bits_per_dim(model, sched, x, c, a.draws, batch=a.batch, seed=0)
+
+
+def by_ode(model, sched, x, c, steps: int, batch: int) -> torch.Tensor:
+    "Bits per dimension of each image: chapter 8, Eq. (18)."
+    bits, D = [], x[0].numel()
+    for i in tqdm(range(0, len(x), batch), f"{steps} steps", unit=f" x {batch} images"):
+        g = torch.Generator().manual_seed(i)
+        part, label = x[i : i + batch].float(), None if c is None else c[i : i + batch]
+        inside = part + torch.rand(part.shape, generator=g).to(part) - 0.5
+        x0 = inside / 127.5 - 1
+        dice = [torch.Generator().manual_seed(i + k) for k in range(len(part))]
+        log_p = td.log_likelihood(model, sched, x0, label, steps, dice)
+        bits.append(-(log_p.double().cpu() / D + math.log(2 / 255)) / math.log(2))
+    return torch.cat(bits)
+
+
+def likelihood(a, model, sched, x, c) -> dict:
+    "By the ODE of chapter 8, and by the bound of chapter 4."
+    some = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[: a.n].to(x.device)
+    x, c, few = x[some], None if c is None else c[some], max(2, a.n // 10)
+    ode = by_ode(model, sched, x, c, a.steps, a.batch)
+    coarse = by_ode(model, sched, x[:few], c if c is None else c[:few], a.steps // 2, a.batch)
+    bound = bits_per_dim(model, sched, x, c, per_t=min(20, a.n), seed=0)
+    return dict(
+        reference="test",
+        images=len(x),
+        ode=ode.mean().item(),
+        ode_error=ode.std().item() / len(x) ** 0.5,
+        coarse_images=few,
+        coarse_change=(coarse - ode[:few]).mean().item(),
+        bound=bound["bits_per_dim"],
+        bound_error=bound["standard_error"],
+        bound_decoder=bound["decoder"],
+        sigma_1=sched.snr[1].item() ** -0.5,
+    )
+
+
+# What the edits of chapter 10 make of photographs
+
+
+def dct(x: torch.Tensor) -> torch.Tensor:  # (B, C, n, n)
+    "Orthonormal cosine coefficients."
+    k = torch.arange(x.shape[-1])
+    D = torch.cos(torch.pi * (k + 0.5) * k[:, None] / len(k)) * (2 / len(k)) ** 0.5
+    D[0] /= 2**0.5
+    return D @ x @ D.T
+
+
+def radius(n: int) -> torch.Tensor:  # (n, n)
+    k = torch.arange(n)
+    return (k[:, None] ** 2 + k**2).double().sqrt()
+
+
+def photographs(size: int, n: int) -> tuple:  # (n, 3, size, size) in [-1, 1]; labels or None
+    "Real images that come with the repository, spread over all there are."
+    if size == 32:
+        x, c, _ = cifar10_sample()
+    else:
+        sheet = np.array(Image.open("results/celeba64/neighbours.png").convert("RGB"))[1::2, 1::2]
+        tiles = sheet[:-1, :-1].reshape(10, 65, 6, 65, 3)[:, 1:, 1:, 1:]  # the first are samples
+        x = torch.from_numpy(tiles).permute(0, 2, 4, 1, 3).reshape(50, 3, 64, 64)
+        x, c = x.unique(dim=0), None  # one person is there twice
+        x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(0))]
+    rows = torch.arange(n) * len(x) // n
+    return x[rows].float() / 127.5 - 1, None if c is None else c[rows]
+
+
+def last(states) -> torch.Tensor:
+    return td.sample(states, progress=False)
+
+
+def strength(a, model, sched, x, c) -> dict:
+    "How much of each band of frequencies survives."
+    mean, g = x.mean(0), torch.Generator().manual_seed(a.seed)
+    before, r = dct(x - mean), radius(x.shape[-1])
+    inside = [(r >= low) & (r < high) for low, high in BANDS]
+    rows = []
+    for share in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
+        walk = td.img2img(model, sched, x, share, c, steps=a.steps, clip_x0=True, generator=g)
+        after = dct(last(walk) - mean)
+        pairs = [(before[..., m].flatten(), after[..., m].flatten()) for m in inside]
+        kept = [(u @ v / (u.norm() * v.norm())).item() for u, v in pairs]
+        rows.append(dict(strength=share, t=round(share * sched.T), correlation=kept))
+    power = [before[..., m].square().mean().item() for m in inside]
+    return dict(bands=BANDS, power=power, rows=rows)
+
+
+def inpaint(a, model, sched, x, c) -> dict:
+    "How well the two sides of the seam agree, for several numbers of passes."
+    half, shown = x.shape[-1] // 2, []
+    mask = torch.arange(x.shape[-1]) < half
+    xT = torch.randn(x.shape, generator=torch.Generator().manual_seed(a.seed))
+
+    def steps_across(u, k):  # mean difference between columns k - 1 and k
+        return (u[..., k] - u[..., k - 1]).abs().mean().item()
+
+    usual = sum(steps_across(x, k) for k in range(1, half)) / (half - 1)  # in the known half
+    rows = [dict(passes=None, seam=steps_across(x, half) / usual)]
+    for passes in a.passes:
+        g = torch.Generator().manual_seed(a.seed + 1)
+        how = dict(steps=a.steps, resample=passes, clip_x0=True, generator=g)
+        done = last(td.inpaint(model, sched, xT, x, mask, c, **how))
+        rows.append(dict(passes=passes, seam=steps_across(done, half) / usual))
+        shown.append(done[:8])
+    given = torch.where(mask, x, 1.0)
+    write_image(grid(torch.cat([x[:8], given[:8], *shown]), 8), a.out.with_suffix(".png"))
+    if c is None:  # one face, eight completions
+        many, sheets = x[a.face : a.face + 1].expand(8, -1, -1, -1), []
+        for passes in (1, 10):
+            g = torch.Generator().manual_seed(a.seed + 1)
+            how = dict(steps=a.steps, resample=passes, clip_x0=True, generator=g)
+            sheets.append(last(td.inpaint(model, sched, xT[:8], many, mask, **how)))
+        two = torch.cat([many[:1], torch.where(mask, many[:1], 1.0)])
+        rest = [torch.cat([first[None], sheet]) for first, sheet in zip(two, sheets)]
+        write_image(grid(torch.cat(rest), 9), a.out.with_name("edit_eight.png"))
+    return dict(known="the left half", passes=a.passes, rows=rows)
+
+
+def invert(a, model, sched, x, c) -> dict:
+    "How far from a photograph the way up and back ends, and what the noise found is like."
+    rows, sheet, latent = [], [x[:8]], None
+    for w in (1.0,) if c is None else (1.0, 3.0):
+        for steps in (10, 20, 40, 80):
+            guided = model if c is None else td.cfg(model, w)
+            up = last(td.invert(guided, sched, x, c, steps=steps))
+            back = last(td.ddim(guided, sched, up, c, steps=steps, clip_x0=False))
+            u = up - up.mean((1, 2, 3), keepdim=True)
+            near = (u[..., 1:] * u[..., :-1]).mean() / u.square().mean()
+            away = (back - x).square().mean((1, 2, 3)).sqrt()
+            found = dict(w=w, steps=steps, distance=away.mean().item(), std=up.std().item())
+            rows.append(found | dict(neighbours=near.item()))
+            sheet += [back[:8]] if w == 1 else []
+            latent = up if w == 1 else latent
+    write_image(grid(torch.cat([*sheet, latent[:8] / 3]), 8), a.out.with_suffix(".png"))
+    return dict(rows=rows)
+
+
+def walk(a, model, sched, x, c) -> dict:
+    "From one photograph to another through their noises, along the arc and along the line."
+    one, two = x[a.face : a.face + 1], x[a.other : a.other + 1]
+    noise = last(td.invert(model, sched, torch.cat([one, two]), steps=a.steps))
+    ends, lams = noise.split(1), torch.linspace(0, 1, 7).tolist()
+
+    def images(latents):
+        return last(td.ddim(model, sched, torch.cat(latents), steps=a.steps, clip_x0=False))
+
+    arc = images([td.slerp(*ends, lam) for lam in lams])
+    line = images([torch.lerp(*ends, lam) for lam in lams])
+    faded = torch.cat([torch.lerp(one, two, lam) for lam in lams])
+    write_image(grid(torch.cat([arc, line, faded]), 7), a.out.with_suffix(".png"))
+    smooth = [(1 - np.cos(np.pi * i / 20)) / 2 for i in range(21)]
+    frames = images([td.slerp(*ends, float(lam)) for lam in smooth])
+    film = [grid(f[None], 1, 3) for f in (*frames, *frames.flip(0)[1:-1])]
+    long = dict(duration=[80] * len(film), loop=0)
+    write_image(film[0], a.out.with_suffix(".gif"), save_all=True, append_images=film[1:], **long)
+    between = [arc[3:4], line[3:4], faded[3:4], one, two]
+    away = [(arc[k] - v[0]).square().mean().sqrt().item() for k, v in ((0, one), (-1, two))]
+    return dict(
+        faces=[a.face, a.other],
+        return_distance=away,
+        noise_std=[torch.lerp(*ends, 0.5).std().item(), td.slerp(*ends, 0.5).std().item()],
+        contrast=dict(
+            zip(("arc", "line", "faded", "one", "two"), [v.std().item() for v in between])
+        ),
+    )
+
+
+EDITS = dict(strength=strength, inpaint=inpaint, invert=invert, walk=walk)
+UNSEEN = dict(bits=bits, likelihood=likelihood)
+USUAL = dict(  # checkpoint, number of images, steps, batch
+    changes=("cifar10", 2000, None, None),
+    bits=("cifar10", None, None, 100),
+    likelihood=("cifar10", 300, 40, 20),
+    strength=("cifar10", 100, 20, None),
+    inpaint=("celeba64", 16, 20, None),
+    invert=("celeba64", 8, None, None),
+    walk=("celeba64", 24, 50, None),
+)
+FILES = dict(changes="real_images.json") | {k: f"{k}.json" for k in UNSEEN}
+
+
+def of_checkpoint(a) -> dict:
+    "What is measured with a checkpoint, and on what."
+    device = pick_device("cpu" if a.what in EDITS else "auto")
+    path, name, model, sched, config = opened(a.ckpt, device)
+    a.out = a.out or Path("results") / name / FILES.get(a.what, f"edit_{a.what}.json")
+    if a.what in EDITS:
+        x, c = photographs(config["model"]["image_size"], a.n)
+        found = EDITS[a.what](a, model, sched, x, c)
+    else:
+        config["data"]["dir"] = a.data
+        x, c, _ = dataset(config, train=False)
+        c = c.to(device) if config["model"]["num_classes"] else None
+        found = UNSEEN[a.what](a, model, sched, x.to(device), c)
+    how = {k: v for k in ("n", "steps") if (v := getattr(a, k))}
+    about = provenance(path, model) | dict(network_precision="fp32", seed=a.seed, w=1.0)
+    return about | how | found
 
 
 @guard
+@torch.no_grad()
 def main():
     formatter = argparse.RawDescriptionHelpFormatter
     p = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
+    p.add_argument("what", choices=USUAL)
+    p.add_argument(
+        "--ckpt", help="by default that of CIFAR-10, or of faces to inpaint, invert, walk"
+    )
     p.add_argument("--data", default="data")
-    p.add_argument("--n", type=int, default=2000, help="images for each change")
-    p.add_argument("--ckpt", help="measure what this checkpoint makes of them")
-    p.add_argument("--bits", type=int, default=1, help="draws of the noise for each step t")
-    p.add_argument("--batch", type=int, default=100, help="images at a time, with --ckpt")
+    p.add_argument("--n", type=int, help="images")
+    p.add_argument("--steps", type=int)
+    p.add_argument("--draws", type=int, default=1, help="of the noise for each t, of bits")
+    p.add_argument("--batch", type=int, help="images at a time")
+    p.add_argument("--passes", type=int, nargs="+", default=[1, 2, 5, 10], help="of inpaint")
+    p.add_argument("--face", type=int, default=8, help="with eight completions, or where to start")
+    p.add_argument("--other", type=int, default=7, help="the photograph to walk to")
+    p.add_argument("--seed", type=int, default=0, help="of the edits")
     p.add_argument("--out", help="JSON file", type=Path)
     a = p.parse_args()
-    if min(a.n - 1, a.bits, a.batch) < 1:
-        raise ValueError("--n is at least 2, --bits and --batch at least 1")
-    start, device = time.time(), "cuda" if torch.cuda.is_available() else "cpu"
-    name = Path(a.ckpt).resolve().name if a.ckpt else "cifar10"
-    out = a.out or Path("results") / name / ("bits.json" if a.ckpt else "real_images.json")
-    row = bits(a, device) if a.ckpt else distances(a, device)
+    name, n, steps, batch = USUAL[a.what]
+    a.ckpt, a.n = a.ckpt or f"checkpoints/{name}", a.n or n
+    a.steps, a.batch = a.steps or steps, a.batch or batch
+    if min(a.n or 2, a.steps or 2, a.draws + 1, (a.batch or 1) + 1) < 2:
+        raise ValueError("--n and --steps are at least 2, --draws and --batch at least 1")
+    start = time.time()
+    if a.what == "changes":
+        a.out = a.out or Path("results") / name / FILES[a.what]
+    row = distances(a) if a.what == "changes" else of_checkpoint(a)
+    row = dict(command=shlex.join(["python", *sys.argv])) | row
     row["seconds"] = round(time.time() - start, 1)
-    write_text(json.dumps(row, indent=1, allow_nan=False) + "\n", out)
-    print(f"all of it is in {out}")
+    write_text(json.dumps(row, indent=1, allow_nan=False) + "\n", a.out)
+    print(f"all of it is in {a.out}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Speed and memory beside other libraries: a training step and a sampler, as ratios, in one run.
 
-usage: python benchmarks/speed.py [train sample wait] [--images N] [--rounds 5] [--steps 50]
+usage: python benchmarks/speed.py [train sample wait live] [--images N] [--rounds 5] [--steps 50]
                                   [--device auto] [--out results/benchmarks]
 
-Writes train_step.json, sample.json and wait.json into --out. The networks have 64, 128 and 128
-channels at 32, 16 and 8 pixels, attention at 16 and 8, and nearly the same FLOP per image:
+Writes train_step.json, sample.json, wait.json and live.json into --out. The networks have 64, 128
+and 128 channels at 32, 16 and 8 pixels, attention at 16 and 8, and nearly the same FLOP per image:
 - tinydiff: `UNet()`, 2 blocks a level. bf16 where the hardware has it; torch.compile on a GPU.
 - lucidrains: `Unet(dim=64, dim_mults=(1, 2, 2))` of denoising-diffusion-pytorch, 2 blocks a
   level; its attention at 32 and 16 is linear.
@@ -20,6 +20,9 @@ one batch, but in lucidrains two calls. The networks are in eval mode and not co
 
 wait: our training step on a CPU, in new processes with OMP_WAIT_POLICY passive (what tinydiff sets)
 and active, on the machine as it is and with a busy process for each core.
+
+live: one call of the network of each checkpoint, with PyTorch and with the WebAssembly of live/ in
+Node: processor time of one core, the best of the rounds.
 
 "As it comes" is each library's default: fp32, NCHW, not compiled; heads of 8 channels in
 diffusers, guidance rescaled in lucidrains. "Equal" gives them what ours has: its precision, fused
@@ -56,7 +59,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from tinydiff import EMA, Muon, Recipe, UNet, cfg, ddim, fit, linear_schedule, sample
+from tinydiff import EMA, Muon, Recipe, UNet, cfg, ddim, fit, linear_schedule, load, sample
 from tinydiff.data import batches
 from tinydiff.train import use_bf16
 
@@ -455,6 +458,53 @@ def one_step():
     print(median([seconds(step, job.device) for _ in range(6)][1:]))
 
 
+ROOT, CALLS = Path(__file__).resolve().parent.parent, 10  # of the network, in a round
+IN_NODE = """
+const { net } = await open(folder), best = [];
+for (let i = 0; i < 30; i++) net(x, 500, -1);
+for (let r = 0; r < rounds; r++) {
+  const before = process.cpuUsage().user;
+  for (let i = 0; i < calls; i++) net(x, 500, -1);
+  best.push((process.cpuUsage().user - before) / 1000 / calls);
+}
+return Math.min(...best);"""
+
+
+def in_node(folder: Path, count: int, rounds: int) -> float:  # milliseconds
+    zeros = "A" * (16 * count // 3)  # in base 64
+    given = dict(folder=str(folder), x=dict(data=zeros), rounds=rounds, calls=CALLS)
+    question = dict(code=IN_NODE, given=given, wasm=str(ROOT / "live" / "kernels.wasm"))
+    command = ["node", ROOT / "live" / "node.js"]
+    done = subprocess.run(command, input=json.dumps(question), capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
+@torch.no_grad()
+def in_torch(net, x: torch.Tensor, rounds: int) -> float:  # milliseconds
+    t, best = torch.tensor([500]), []
+    for _ in range(rounds):
+        before = time.process_time()
+        for _ in range(CALLS):
+            net(x, t)
+        best.append((time.process_time() - before) * 1000 / CALLS)
+    return min(best)
+
+
+def calls(rounds: int) -> dict:
+    "What one call costs, for each checkpoint."
+    torch.set_num_threads(1)
+    start, rows = time.time(), []
+    for name in ("cifar10", "celeba64"):
+        folder = ROOT / "checkpoints" / name
+        model, _, config = load(folder)
+        x = torch.zeros(1, 3, *[config["model"]["image_size"]] * 2)
+        row = dict(checkpoint=name, pytorch_ms=round(in_torch(model.net, x, rounds), 2))
+        rows.append(row | dict(wasm_ms=round(in_node(folder, x.numel(), rounds), 2)))
+    node = subprocess.run(["node", "--version"], capture_output=True, text=True).stdout.strip()
+    seconds = round(time.time() - start, 1)
+    return dict(repeats=rounds, calls=rows, node=node, seconds=seconds)
+
+
 def about(device):
     "Command, hardware, threads and versions."
     cpu = f"{os.cpu_count()} CPU cores ({platform.machine()}), {torch.get_num_threads()} thread(s)"
@@ -486,7 +536,7 @@ def main():
     formatter = argparse.RawDescriptionHelpFormatter
     p = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     jobs = dict(train=Training, sample=Sampling)
-    p.add_argument("what", nargs="*", default=[], help="train, sample, wait; by default all")
+    p.add_argument("what", nargs="*", default=[], help="train, sample, wait, live; by default all")
     p.add_argument("--images", type=int, help="of a call (16 and 2 on a CPU, 256 and 32 on a GPU)")
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--steps", type=int, default=50, help="of the samplers")
@@ -495,16 +545,17 @@ def main():
     a = p.parse_args()
     if a.what == ["one"]:
         return one_step()
-    if unknown := set(a.what) - {*jobs, "wait"}:
-        p.error(f"what is measured is train, sample or wait, not {min(unknown)}")
+    alone = dict(wait=waiting, live=calls)
+    if unknown := set(a.what) - {*jobs, *alone}:
+        p.error(f"what is measured is train, sample, wait or live, not {min(unknown)}")
     auto = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(auto if a.device == "auto" else a.device)
     guided_lucidrains.tqdm = lambda steps, **_: steps  # its progress bars
     Path(a.out).mkdir(parents=True, exist_ok=True)
-    for name in a.what or [*jobs, "wait"]:
-        if name == "wait":
-            row, file = waiting(a.rounds), name
-            print(row["time_passive_over_active"])
+    for name in a.what or [*jobs, *alone]:
+        if name in alone:
+            row, file = alone[name](a.rounds), name
+            print(row.get("time_passive_over_active") or row["calls"])
         else:
             job = jobs[name](a.images, a.steps, device)
             row, file = compare(job, a.rounds), job.file

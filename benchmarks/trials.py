@@ -1,23 +1,24 @@
-"""Trials: recipes and networks trained from nothing, or ways to sample from one model; as JSON.
+"""Trials, as JSON: recipes and networks trained from nothing, or ways to sample from one model.
 
 usage: python benchmarks/trials.py --config configs/cifar10-cpu.yaml --images 12800 \\
            --try "" "train.optimizer=adam train.lr=2e-3" --out results/trials/optimizers.json
        python benchmarks/trials.py --config configs/cifar10-cpu.yaml --minutes 20 \\
            --try "model.ch=32" "model.ch=48" --out results/trials/networks.json
-       python benchmarks/trials.py --sweep guidance --ckpt checkpoints/cifar10 --n 2000 \\
-           --out results/cifar10/guidance.json
-       python benchmarks/trials.py --sweep samplers --ckpt checkpoints/cifar10 --n 2000 \\
-           --out results/cifar10/samplers.json
+       python benchmarks/trials.py --sweep few --seeds 1 --out results/cifar10/few_steps.json
+       python benchmarks/trials.py --sweep guidance --out results/cifar10/guidance.json
+       python benchmarks/trials.py --ckpt checkpoints/cifar10 --n 10000 \\
+           --try "sampler=dpmpp calls=10 w=2" "sampler=ddim calls=50" --out finals.json
 
-A candidate of --try is a string of section.key=value with spaces between them, and may name how t
-is drawn in the place of uniform: draw=normal, draw=normal:MEAN:STD of the log-SNR (short for
-train.levels, snr_mean and snr_std) or draw=laplace, which no recipe has; all are stratified.
-weight=uniform and weight=normal[:MEAN:STD] weigh each loss by how often that draw has its level,
-over how often the one in use has it (at most 10): the loss of the one with the draw of the other.
-cut=skips and cut=time train the network without its skip connections, or with t = 1 always. With
---images every candidate sees as many images; with --minutes each gets as many minutes of its
-process (on a CPU those that it computes, so that what runs beside it takes nothing from it; on a
-GPU those of the clock), and the number of images follows from the speed of a few steps.
+With --config each candidate of --try is trained: a string of section.key=value with spaces between
+them, which may also name how t is drawn in the place of uniform: draw=normal, or
+draw=normal:MEAN:STD of the log-SNR (short for train.levels, snr_mean and snr_std), or draw=laplace,
+which no recipe has; all are stratified. weight=uniform and weight=normal[:MEAN:STD] weigh each loss
+by how often that draw has its level, over how often the one in use has it (at most 10): the loss
+of the one with the draw of the other. cut=skips and cut=time train the network without its skip
+connections, or with t = 1 always. With --images every candidate sees as many images; with --minutes
+each gets as many minutes of its process (on a CPU those that it computes, so that what runs beside
+it takes nothing from it; on a GPU those of the clock), and the number of images follows from the
+speed of a few steps.
 
 Each run is scored on unseen images: the loss at fixed t and noise, its mean and that of each
 quartile of t; with --bits the bits per dimension, at one noise for each t; and for --n samples of
@@ -28,7 +29,15 @@ features finds in the right class. --grids writes some samples of the first seed
 are not to be compared; distances and bits are. Runs go to processes of --threads threads, --jobs
 at once.
 
-A sweep writes a row per setting and seed, with what `evaluate` finds of --n samples.
+With --sweep, or without --config, one checkpoint is sampled from in many ways: those of --try, each
+a string of key=value: sampler, calls, w, low, high (guidance only where the noise level sigma is in
+that band) and options of the sampler; or those of --sweep: guidance (w), samplers (steps, eta and
+spacing of DDIM and DDPM), few (every sampler of the book at 5 to 50 calls), spacings (other levels
+for ddim and dpmpp, and the clamp), churn (noise for ddim and heun), band (guidance at all levels
+and in a band). A guided call evaluates the network twice; `evaluations` counts that. Heun's S steps
+take 2 S - 1 calls, so of an even number one is not used. A row has what `evaluate` finds of --n
+samples, and of as many unseen photographs ("unseen"), both against the training images. Each image
+has its own noise, equal in all rows of a seed.
 
 A file that is not complete is continued by the command that began it.
 """
@@ -38,6 +47,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import math
 import multiprocessing
 import os
 import platform
@@ -51,9 +61,10 @@ from pathlib import Path
 from unittest.mock import patch
 
 import torch
+from torch import nn
 
-from tinydiff import SAMPLERS, UNet, cfg, ddim, diffusion_loss, load, sample
-from tinydiff.cli import cached, dataset
+from tinydiff import SAMPLERS, UNet, cfg_interval, ddim, diffusion_loss, load, sample, timesteps
+from tinydiff.cli import cached, dataset, options
 from tinydiff.data import cifar10_sample, grid, to_uint8
 from tinydiff.ddpm import bits_per_dim
 from tinydiff.fid import Real, efficientnet_lite0, evaluate
@@ -62,19 +73,58 @@ from tinydiff.schedule import make_schedule
 from tinydiff.train import strata, stratified_t
 from tinydiff.unet import flops
 
-SCALES = (0.0, 0.5, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 8.0)
+CALLS = (5, 8, 10, 15, 20, 30, 50)
+
+
+def each(calls, *settings):
+    "Every setting at every number of calls, the fewest calls first."
+    return [s | dict(calls=n) for n in calls for s in settings]
+
+
+def named(name, **more):
+    return dict(sampler=name) | more
+
+
 SWEEPS = dict(
-    guidance=[dict(sampler="ddim", steps=50, eta=0.0, spacing="quadratic", w=w) for w in SCALES],
-    samplers=[
-        dict(sampler="ddim", steps=steps, eta=eta, spacing=spacing, w=1.0)
-        for eta in (0.0, 1.0)
-        for spacing in ("quadratic", "uniform")
-        for steps in (10, 20, 50, 100, 250)
-    ]
-    + [
-        dict(sampler="ddpm", steps=steps, variance=variance, w=1.0)
-        for variance in ("large", "small")
-        for steps in (50, 100, 250, 1000)
+    guidance=[
+        named("ddim", calls=50, w=w) for w in (0.0, 0.5, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 8.0)
+    ],
+    samplers=each(
+        (10, 20, 50, 100, 250),
+        *(
+            named("ddim", eta=eta, spacing=s)
+            for eta in (0.0, 1.0)
+            for s in ("quadratic", "uniform")
+        ),
+    )
+    + each((50, 100, 250, 1000), *(named("ddpm", variance=v) for v in ("large", "small"))),
+    few=each(
+        CALLS,
+        named("ddim"),
+        named("dpmpp"),
+        named("heun"),
+        named("ddpm", variance="small"),
+        named("ddim", spacing="logsnr"),
+        named("dpmpp", spacing="quadratic"),
+    ),
+    spacings=each(
+        (10, 20),
+        named("ddim", spacing="uniform"),
+        named("ddim", spacing="karras"),
+        named("dpmpp", spacing="uniform"),
+        named("dpmpp", spacing="karras"),
+        named("dpmpp", clip_x0=True),
+        named("heun", spacing="logsnr"),
+    ),
+    churn=each(
+        (20, 50),
+        *(named("ddim", spacing="logsnr", eta=eta) for eta in (0.3, 0.6, 1.0)),
+        *(named("heun", eta=eta) for eta in (0.3, 0.6, 1.0)),
+    ),
+    band=[
+        named("dpmpp", calls=20, w=w, low=low, high=high)
+        for w in (1.5, 2.0, 3.0)
+        for low, high in [(0, math.inf), (0.2, math.inf), (0, 2), (0.2, 2)]
     ],
 )
 
@@ -82,19 +132,38 @@ SWEEPS = dict(
 # What is measured
 
 
-def drawn(model, sched, config, setting, n, seed, features, batch=100):
+class Guided(nn.Module):
+    "The model under guidance in a band, with its device still to be seen."
+
+    def __init__(self, model, sched, w, low, high):
+        super().__init__()
+        self.model, self.guided = model, cfg_interval(model, sched, w, low, high)
+
+    def forward(self, x, t, c=None):
+        return self.model(x, t) if c is None else self.guided(x, t, c)
+
+
+def whole(setting):
+    "A way to sample, with what it does not say."
+    s = dict(w=1.0, low=0.0, high=math.inf) | setting
+    s["steps"] = (s["calls"] + 1) // 2 if s["sampler"] == "heun" else s["calls"]
+    s["calls"] = 2 * s["steps"] - 1 if s["sampler"] == "heun" else s["steps"]
+    return options(SAMPLERS[s["sampler"]]) | dict(clip_x0=s["sampler"] in ("ddim", "ddpm")) | s
+
+
+def drawn(model, sched, config, s, n, seed, features, batch=100):
     "Features (n, d) of samples, and their classes in turn (n,) or None."
     m, device = config["model"], next(model.parameters()).device
     shape, K = (m["channels"], m["image_size"], m["image_size"]), m["num_classes"]
-    options = {k: v for k, v in setting.items() if k not in ("sampler", "w")}
-    denoiser = cfg(model, setting["w"]) if K else model
+    how = {k: s[k] for k in ("steps", "clip_x0", *options(SAMPLERS[s["sampler"]]))}
+    denoiser = Guided(model, sched, s["w"], s["low"], s["high"])
     found, y = [], torch.arange(n) % K if K else None
     for part in torch.arange(n).split(batch):
         seeds = [(seed * 1_000_003 + i) % 2**32 for i in part.tolist()]
         noise = [torch.Generator().manual_seed(s) for s in seeds]  # each image's own
         xT = torch.stack([torch.randn(shape, generator=g) for g in noise]).to(device)
         c = y[part].to(device) if K else None
-        steps = SAMPLERS[setting["sampler"]](denoiser, sched, xT, c, generator=noise, **options)
+        steps = SAMPLERS[s["sampler"]](denoiser, sched, xT, c, generator=noise, **how)
         found.append(features.of(to_uint8(sample(steps, progress=False))))
     return torch.cat(found), y
 
@@ -141,7 +210,7 @@ def score(src, a, device, data_config):
     "Held-out loss, distance and, where they are wanted, bits of one checkpoint."
     model, sched, config = load(src, device)
     features, real = references(data_config, device)
-    setting = dict(sampler="ddim", steps=a.steps, w=1.0)
+    setting = whole(named("ddim", calls=a.steps))
     f, y = drawn(model, sched, config, setting, a.n, 0, features)
     row = evaluate(f, y, real)
     xt, yt = unseen(data_config)
@@ -379,13 +448,26 @@ def compare(a):
 # Ways to sample from one model
 
 
-def setting_name(s):
-    "ddim50_w1, ddim50_eta1_uniform_w1: the sampler, its steps, and what is not the default."
-    words = [f"{s['sampler']}{s['steps']}"]
+def setting_of(words):
+    "A candidate of --try as a setting."
+    setting = {}
+    for word in words.split():
+        k, _, value = word.partition("=")
+        try:
+            setting[k] = json.loads(value.lower())
+        except json.JSONDecodeError:
+            setting[k] = value
+    return setting
+
+
+def name_of(s):
+    "ddim10_logsnr_w1: the sampler, its calls, and all that says how."
+    words = [f"{s['sampler']}{s['calls']}"]
+    words += [str(s[k]) for k in ("spacing", "variance") if k in s]
     words += [f"eta{s['eta']:g}"] if s.get("eta") else []
-    usual = dict(spacing="quadratic", variance="large")
-    words += [s[k] for k in usual if s.get(k, usual[k]) != usual[k]]
-    return "_".join([*words, f"w{s['w']:g}"])
+    words += ["clip"] if s["clip_x0"] and s["sampler"] == "dpmpp" else []
+    band = "" if (s["low"], s["high"]) == (0, math.inf) else f"-{s['low']:g}-{s['high']:g}"
+    return "_".join([*words, f"w{s['w']:g}{band}"])
 
 
 def begun(a):
@@ -399,6 +481,7 @@ def begun(a):
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         parameters=sum(p.numel() for p in model.parameters()),
         reference="train",
+        threads=a.threads,
     )
     rows = json.loads(a.out.read_text(encoding="utf-8")) if a.out.exists() else []
     same = ("n", "weights_sha256")
@@ -407,29 +490,45 @@ def begun(a):
     return model, sched, config, device, head, rows
 
 
+def evaluations(sched, s):
+    "How often the network is evaluated for an image: twice where guidance asks without the label."
+    if s["w"] in (0, 1):
+        return s["calls"]
+    levels = timesteps(sched, s["steps"], s.get("spacing", "uniform"))[:-1]
+    asked = [t for pair in zip(levels, levels[1:] + [0]) for t in pair][:-1]
+    asked = asked if s["sampler"] == "heun" else levels
+    sigma = sched.snr.rsqrt()
+    return s["calls"] + sum(s["low"] < sigma[t].item() <= s["high"] for t in asked)
+
+
 def sweep(a):
     "Sample and score what is still missing in the file."
+    torch.set_num_threads(a.threads)
     model, sched, config, device, head, rows = begun(a)
+    settings = [s for name in a.sweep for s in SWEEPS[name]] or map(setting_of, a.candidates)
+    settings = list(map(whole, settings))
     features, real = references(config, device)
     done = {(row["setting"], row["seed"]) for row in rows}
-    for seed, setting in itertools.product(range(a.seeds), SWEEPS[a.sweep]):
-        name, start = setting_name(setting), time.time()
+    for seed, s in itertools.product(range(a.seeds), settings):
+        name, start = name_of(s), time.time()
         if (name, seed) in done:
             continue
-        f, y = drawn(model, sched, config, setting, a.n, seed, features)
-        row = head | dict(setting=name, seed=seed) | setting | evaluate(f, y, real)
-        rows.append(row | dict(seconds=round(time.time() - start, 1)))
+        f, y = drawn(model, sched, config, s, a.n, seed, features)
+        said = s | dict(high=None if s["high"] == math.inf else s["high"], seed=seed)
+        row = head | dict(setting=name) | said | dict(evaluations=evaluations(sched, s))
+        rows.append(row | evaluate(f, y, real) | dict(seconds=round(time.time() - start, 1)))
+        done.add((name, seed))
         write_text(json.dumps(rows, indent=1) + "\n", a.out)
-        print(f"{name}, seed {seed}: distance {row['distance']:.1f}", flush=True)
+        told = f"distance {rows[-1]['distance']:.1f} ({rows[-1]['unseen']['distance']:.1f})"
+        print(f"{name}, seed {seed}: {told}, {rows[-1]['seconds']:.0f} s", flush=True)
 
 
 def arguments():
     formatter = argparse.RawDescriptionHelpFormatter
     p = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
-    what = p.add_mutually_exclusive_group(required=True)
-    what.add_argument("--config", help="of the candidates")
-    what.add_argument("--sweep", choices=SWEEPS, help="of one checkpoint")
-    p.add_argument("--ckpt", default="checkpoints/cifar10", help="for --sweep")
+    p.add_argument("--config", help="of candidates that are trained")
+    p.add_argument("--ckpt", default="checkpoints/cifar10", help="to sample from, without --config")
+    p.add_argument("--sweep", nargs="+", choices=SWEEPS, default=[], help="many ways to sample")
     p.add_argument("--data", help="folder of the data, instead of data.dir")
     p.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="for all candidates")
     p.add_argument("--try", nargs="+", default=[""], dest="candidates", metavar="CANDIDATE")

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # What a quarter of an hour of one GPU buys: four stages, each of them commands that stand in the README.
 #
-#   benchmarks/quarter_hour.sh check out/gpu DATA          # packages, data, and all that follows in small
-#   benchmarks/quarter_hour.sh train out/gpu DATA 9        # nine minutes of training, the decay of the rate included
-#   benchmarks/quarter_hour.sh score out/gpu DATA          # error per quarter of t, then distances
-#   benchmarks/quarter_hour.sh pack  out/gpu DATA          # out/gpu/run/carry: nothing in it is above 16 MiB
+#   configs/quarter_hour.sh check out/gpu DATA          # packages, data, and all that follows in small
+#   configs/quarter_hour.sh train out/gpu DATA 9        # nine minutes of training, the decay of the rate included
+#   configs/quarter_hour.sh score out/gpu DATA          # error per quarter of t, then distances
+#   configs/quarter_hour.sh pack  out/gpu DATA          # out/gpu/run/carry: nothing in it is above 16 MiB
 #
 # The environment may set CONFIG (configs/cifar10.yaml), SETS (section.key=value ...), N (50000 samples), STEPS (50),
 # CHECK_MINUTES (1), PYTHON (python3) and COMPARE (1 to time a training step beside diffusers' and lucidrains').
@@ -21,7 +21,7 @@ train() { # OUT MINUTES: begins, or goes on if it was cut off
         ${sets[@]+--set "${sets[@]}"} $([ ! -e "$1/last.pt" ] || echo --resume)
 }
 score() { # RUN N STEPS
-    "$python" benchmarks/real_images.py --ckpt "$1/ema.pt" --data "$data" --bits 1 --out "$1/bits.json"
+    "$python" benchmarks/real_images.py bits --ckpt "$1/ema.pt" --data "$data" --draws 1 --out "$1/bits.json"
     "$python" eval_fid.py --ckpt "$1/ema.pt" --data "$data" --features efficientnet-lite0 --n "$2" --steps "$3" --w 1 --batch 1000 --out "$1/ddim$3_w1.json"
     "$python" sample.py --ckpt "$1/ema.pt" --steps "$3" --w 1.5 --out "$1/grid_w1.5.png"
 }
