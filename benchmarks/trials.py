@@ -6,6 +6,8 @@ usage: python benchmarks/trials.py --config configs/cifar10-cpu.yaml --images 12
            --try "model.ch=32" "model.ch=48" --out results/trials/networks.json
        python benchmarks/trials.py --sweep few --seeds 1 --out results/cifar10/few_steps.json
        python benchmarks/trials.py --sweep guidance --out results/cifar10/guidance.json
+       python benchmarks/trials.py --config configs/copies.yaml --images 100000 --n 200 \\
+           --copies 10 100 1000 10000 --out results/copies/copies.json
        python benchmarks/trials.py --ckpt checkpoints/cifar10 --n 10000 \\
            --try "sampler=dpmpp calls=10 w=2" "sampler=ddim calls=50" --out finals.json
 
@@ -39,6 +41,15 @@ take 2 S - 1 calls, so of an even number one is not used. A row has what `evalua
 samples, and of as many unseen photographs ("unseen"), both against the training images. Each image
 has its own noise, equal in all rows of a seed.
 
+With --score the checkpoints of one run are scored, as trials are.
+
+With --copies the network of --config is trained, for --images images each, on so many images of its
+data, and on two halves of them that share none; each draws from the same --n noises. What is
+measured: the loss on its own images and on as many others; how far a sample is from the nearest of
+its own images and from the nearest of as many others; the share of samples that are three times
+nearer to one of its images than to any other; and how alike the two halves draw. The denoiser that
+is exact for the images alone draws, too. Pictures are written beside the file.
+
 A file that is not complete is continued by the command that began it.
 """
 
@@ -68,7 +79,8 @@ from tinydiff.cli import cached, dataset, options
 from tinydiff.data import cifar10_sample, grid, to_uint8
 from tinydiff.ddpm import bits_per_dim
 from tinydiff.fid import Real, efficientnet_lite0, evaluate
-from tinydiff.run import read_config, train_run, write_text
+from tinydiff.forward import mixture_denoiser
+from tinydiff.run import find, read_config, train_run, write_text
 from tinydiff.schedule import make_schedule
 from tinydiff.train import strata, stratified_t
 from tinydiff.unet import flops
@@ -523,6 +535,140 @@ def sweep(a):
         print(f"{name}, seed {seed}: {told}, {rows[-1]['seconds']:.0f} s", flush=True)
 
 
+# One run as it goes on
+
+
+def curve(a):
+    "Score the checkpoints of one run that are still missing in the file."
+    torch.set_num_threads(a.threads)
+    rows = json.loads(a.out.read_text(encoding="utf-8")) if a.out.exists() else []
+    done = {row["images"] for row in rows}
+    for src in a.score:
+        config, _, images = find(src)
+        if images in done:
+            continue
+        config["data"]["dir"] = a.data or config["data"].get("dir", "data")
+        row = about(a) | dict(images=images, n=a.n, sampler="ddim", steps=a.steps, w=1.0)
+        row |= score(src, a, torch.device(a.device), config)
+        rows.append(row)
+        rows.sort(key=lambda r: r["images"])
+        write_text(json.dumps(rows, indent=1) + "\n", a.out)
+        print(f"{images:,} images: {row['distance']:.1f}", flush=True)
+
+
+# Does it copy?
+
+
+def draw_all(model, sched, xT, steps, batch=100):
+    "Samples from these noises."
+    return torch.cat([sample(ddim(model, sched, x, None, steps), False) for x in xT.split(batch)])
+
+
+def near(samples, images, batch=20):
+    "The two least distances of each sample (n, 2), roots of mean squares, and the nearest image."
+    found = []
+    for part in samples.flatten(1).split(batch):
+        d = torch.cdist(part, images.flatten(1)) / part.shape[1] ** 0.5
+        found.append(d.topk(2, largest=False))
+    return torch.cat([f.values for f in found]), torch.cat([f.indices[:, 0] for f in found])
+
+
+def as_floats(x):
+    return x[:].float() / 127.5 - 1
+
+
+def judged(samples, own, others):
+    "Distances to images that were seen and to as many that were not, and the share of copies."
+    (d, nearest), (e, unseen) = near(samples, own), near(samples, others)
+    return (
+        nearest,
+        unseen,
+        dict(
+            nearest_own=d[:, 0].mean().item(),
+            nearest_other=e[:, 0].mean().item(),
+            own_is_nearer=(d[:, 0] < e[:, 0]).float().mean().item(),
+            copies=(3 * d[:, 0] < d[:, 1]).float().mean().item(),
+        ),
+    )
+
+
+def parts_of(count, sizes):
+    "For each network its images and as many others, as places in a shuffled list."
+    half = count // 2
+    parts = {str(n): (range(n), range(half, half + n)) for n in sizes if n <= half}
+    parts["one half"] = range(half), range(half, 2 * half)
+    parts["the other half"] = range(half, 2 * half), range(half)
+    return parts
+
+
+def copies(a):
+    "Train and judge what is still missing in the file."
+    torch.set_num_threads(a.threads)
+    config, device = read_config(a.config, a.set), torch.device(a.device)
+    config["data"]["dir"] = a.data or config["data"]["dir"]
+    if config["model"]["num_classes"]:
+        sys.exit("error: --copies is for a network without classes")
+    x = dataset(config)[0]
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    old = json.loads(a.out.read_text(encoding="utf-8")) if a.out.exists() else dict(rows=[])
+    rows, drawn_by = old["rows"], {}
+    a.out.parent.mkdir(parents=True, exist_ok=True)
+    head = about(a) | dict(images_of_all=len(x), images=a.images, n=a.n, steps=a.steps)
+    head |= dict(config=config | dict(data=config["data"] | dict(dir="data")))
+    xT = torch.randn(a.n, *x[:1].shape[1:], generator=torch.Generator().manual_seed(0))
+    for seed, (name, (own, others)) in enumerate(parts_of(len(x), a.copies).items()):
+        config["train"]["seed"] = seed  # no two begin with the same weights
+        kept = a.out.with_name(name.replace(" ", "_") + ".pt")
+        mine, rest = (x[order[list(part)]] for part in (own, others))
+        if not kept.exists():
+            with tempfile.TemporaryDirectory() as out:
+                seconds, _ = trained(config, a.images, mine, None, out, device)
+                model, sched, _ = load(Path(out) / "ema.pt", device)
+                samples = draw_all(model, sched, xT.to(device), a.steps).cpu()
+                losses = [
+                    held_out(model, sched, config, part[:1000], None) for part in (mine, rest)
+                ]
+            row = dict(trained_on=name, seen=len(mine), seconds=round(seconds, 1))
+            row |= dict(loss_own=losses[0], loss_other=losses[1])
+            nearest, unseen, found = judged(samples, as_floats(mine), as_floats(rest))
+            rows.append(row | found)
+            sheet = [samples[:10], as_floats(mine)[nearest[:10]], as_floats(rest)[unseen[:10]]]
+            grid(torch.cat(sheet), 10).save(kept.with_suffix(".png"))
+            torch.save(samples, kept)
+        drawn_by[name] = torch.load(kept, weights_only=True)
+        write_text(json.dumps(head | dict(rows=rows), indent=1) + "\n", a.out)
+        print(json.dumps(rows[-1]), flush=True)
+    head["halves"] = alike(drawn_by["one half"], drawn_by["the other half"])
+    head["exact"] = exact_copies(config, x, order, xT, a)
+    write_text(json.dumps(head | dict(rows=rows), indent=1) + "\n", a.out)
+
+
+def alike(one, two):
+    "How near two networks' pictures from the same noise are, and from different noises."
+    d = torch.cdist(one.flatten(1), two.flatten(1)) / one[0].numel() ** 0.5
+    same = d.diagonal()
+    u, v = ((s - s.mean(0)).flatten(1) for s in (one, two))
+    r = torch.nn.functional.cosine_similarity(u, v)
+    apart = (d.sum() - same.sum()) / (d.numel() - len(d))
+    first = (d.argmin(1) == torch.arange(len(d))).float().mean()
+    return dict(
+        same_noise=same.mean().item(),
+        other_noise=apart.item(),
+        correlation=r.mean().item(),
+        nearest_is_same_noise=first.item(),
+    )
+
+
+def exact_copies(config, x, order, xT, a):
+    "What the exact denoiser of the first images draws."
+    own, sched = as_floats(x[order[: max(a.copies)]]), make_schedule(**config["schedule"])
+    model, n = mixture_denoiser(sched, own), min(20, a.n)
+    samples = draw_all(model, sched, xT[:n], a.steps, batch=2)
+    found = near(samples, own)[0]
+    grid(samples[:10], 10).save(a.out.with_name("exact.png"))
+    return dict(seen=len(own), n=n, nearest_own=found[:, 0].mean().item())
+
+
 def arguments():
     formatter = argparse.RawDescriptionHelpFormatter
     p = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
@@ -535,6 +681,8 @@ def arguments():
     budget = p.add_mutually_exclusive_group()
     budget.add_argument("--images", type=int, help="of each run")
     budget.add_argument("--minutes", type=float, help="of each run")
+    p.add_argument("--score", nargs="+", metavar="CKPT", help="these checkpoints of one run")
+    p.add_argument("--copies", type=int, nargs="+", metavar="N", help="train on so many images")
     p.add_argument("--seeds", type=int, default=2)
     p.add_argument("--n", type=int, default=2000, help="samples")
     p.add_argument("--steps", type=int, default=12, help="of DDIM, for candidates")
@@ -555,4 +703,5 @@ def arguments():
 
 if __name__ == "__main__":
     asked = arguments()
-    sys.exit(compare(asked) if asked.config else sweep(asked))
+    how = copies if asked.copies else compare if asked.config else curve if asked.score else sweep
+    sys.exit(how(asked))
