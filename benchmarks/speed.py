@@ -2,9 +2,11 @@
 
 usage: python benchmarks/speed.py [train sample wait live] [--images N] [--rounds 5] [--steps 50]
                                   [--device auto] [--out results/benchmarks]
+       python benchmarks/speed.py quality [--minutes 60] [--n 1000] [--data data]
 
-Writes train_step.json, sample.json, wait.json and live.json into --out. The networks have 64, 128
-and 128 channels at 32, 16 and 8 pixels, attention at 16 and 8, and nearly the same FLOP per image:
+Writes train_step.json, sample.json, wait.json, live.json and quality.json into --out. The networks
+have 64, 128 and 128 channels at 32, 16 and 8 pixels, attention at 16 and 8, and nearly the same
+FLOP per image:
 - tinydiff: `UNet()`, 2 blocks a level. bf16 where the hardware has it; torch.compile on a GPU.
 - lucidrains: `Unet(dim=64, dim_mults=(1, 2, 2))` of denoising-diffusion-pytorch, 2 blocks a
   level; its attention at 32 and 16 is linear.
@@ -29,18 +31,26 @@ diffusers, guidance rescaled in lucidrains. "Equal" gives them what ours has: it
 optimizer and torch.compile, heads of 64 channels in diffusers, guidance as it is in lucidrains;
 and the memory format of the two that a short trial finds faster for them.
 
+quality: tinydiff (`train.py --config configs/cifar10-muon.yaml`, without classes), lucidrains and
+diffusers are trained on CIFAR-10 for as many minutes each, one after the other and as they come, in
+one process with all cores. Their averages at five times are sampled from with each one's own DDIM
+of --steps steps, and scored by the same features (FD-EffNetLite0, --n samples). A library that the
+file holds is not trained again. It is not among what is measured by default.
+
 They run in turn, in another order each round. Times are medians; ratios are medians of the ratios
 within a round. Memory is what a step keeps for its gradient, per image, and on a GPU the peak of
 the allocator. The floor is our FLOP over the rate of a large matrix product in the same
 precision, timed in the same rounds, and so is a step of Muon on our network's parameters."""
 
 import argparse
+import copy
 import json
 import os
 import platform
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 from importlib.metadata import version
 from itertools import product
@@ -59,8 +69,23 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from tinydiff import EMA, Muon, Recipe, UNet, cfg, ddim, fit, linear_schedule, load, sample
-from tinydiff.data import batches
+from tinydiff import (
+    EMA,
+    Denoiser,
+    Muon,
+    Recipe,
+    UNet,
+    cfg,
+    ddim,
+    fit,
+    linear_schedule,
+    load,
+    sample,
+)
+from tinydiff.data import batches, cifar10, to_uint8
+from tinydiff.fid import evaluate
+from tinydiff.run import find
+from tinydiff.schedule import make_schedule
 from tinydiff.train import use_bf16
 
 CLASSES, W = 10, 3.0
@@ -131,7 +156,12 @@ class Lucidrains:
             opt.zero_grad()
             ema.update()
 
+        step.average = lambda: copy.deepcopy(ema.ema_model.model)
         return step
+
+    def images(self, net, n, steps):
+        how = dict(image_size=32, sampling_timesteps=steps, ddim_sampling_eta=0.0)
+        return GaussianDiffusion(net, **how).eval().sample(n) * 2 - 1
 
     def sampler(self, net, c, steps, bf16, equal):
         how = dict(image_size=32, sampling_timesteps=steps, ddim_sampling_eta=0.0)
@@ -178,7 +208,21 @@ class Diffusers:
             opt.zero_grad()
             ema.step(net.parameters())
 
+        def average():
+            averaged = copy.deepcopy(net)
+            ema.copy_to(averaged.parameters())
+            return averaged
+
+        step.average = average
         return step
+
+    @torch.no_grad()
+    def images(self, net, n, steps):
+        sched, x = DDIMScheduler(num_train_timesteps=1000), torch.randn(n, 3, 32, 32)
+        sched.set_timesteps(steps)
+        for t in sched.timesteps:
+            x = sched.step(net(x, t).sample, t, x).prev_sample
+        return x
 
     def sampler(self, net, c, steps, bf16, equal):
         sched, cast = DDIMScheduler(num_train_timesteps=1000), autocast(c.device, bf16)
@@ -505,6 +549,85 @@ def calls(rounds: int) -> dict:
     return dict(repeats=rounds, calls=rows, node=node, seconds=seconds)
 
 
+# Quality after so many minutes
+
+
+class ByCommand:
+    "What `train.py` makes in so many minutes, and its average at the marks."
+
+    name = "tinydiff"
+    recipe = ["--config", "configs/cifar10-muon.yaml", "--set", "model.num_classes=0"]
+
+    def averages(self, x, a, marks):
+        with tempfile.TemporaryDirectory() as out:
+            command = [sys.executable, ROOT / "train.py", *self.recipe, "train.save=5000"]
+            command += ["--data", a.data, "--minutes", str(a.minutes), "--out", out]
+            begun = time.time()
+            process = subprocess.Popen(command, cwd=ROOT)
+            for mark in marks:
+                while process.poll() is None and time.time() - begun < 60 * mark:
+                    time.sleep(0.2)
+                if mark == marks[-1]:
+                    process.wait()  # the last save, and the samples
+                yield (time.time() - begun) / 60, find(Path(out) / "ema.pt")
+
+    def images(self, found, n, steps):
+        config, weights, _ = found
+        net = UNet(**config["model"])
+        net.load_state_dict(weights)
+        sched = make_schedule(**config["schedule"])
+        model = Denoiser(net.eval(), sched, config["train"]["predict"])
+        steps = ddim(model, sched, torch.randn(n, 3, 32, 32), None, steps)
+        return sample(steps, progress=False)
+
+
+class InProcess:
+    "The training step of another library, as it comes, on all cores."
+
+    batch = 16  # of both libraries' trainers
+
+    def __init__(self, library):
+        self.library, self.name, self.images = library, library.name, library.images
+
+    def averages(self, x, a, marks):
+        self.count, begun = 0, time.time()
+        step = self.library.trainer(self.library.net(0, False), x, self.batch, False, False)
+        for mark in marks:
+            while time.time() - begun < 60 * mark:
+                step()
+                self.count += self.batch
+            paused = time.time()
+            yield (paused - begun) / 60, (step.average(), self.count)
+            begun += time.time() - paused
+
+
+def quality(a, device):
+    "Distance after so many minutes, for each library that the file does not hold."
+    from trials import reference
+
+    data = dict(name="cifar10", dir=a.data)
+    shape = dict(image_size=32, channels=3, num_classes=0)
+    features, real = reference(json.dumps(dict(data=data, model=shape)), device)
+    x = cifar10(a.data)[0]
+    path = Path(a.out, "quality.json")
+    rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    marks = [a.minutes * part for part in (1 / 12, 1 / 6, 1 / 3, 2 / 3, 1)]
+    for who in (ByCommand(), InProcess(Lucidrains()), InProcess(Diffusers())):
+        if who.name in {row["library"] for row in rows}:
+            continue
+        kept = list(who.averages(x, a, marks))
+        for minutes, found in kept:
+            torch.manual_seed(0)
+            net = found if who.name == "tinydiff" else found[0]
+            parts = [who.images(net, min(100, a.n - i), a.steps) for i in range(0, a.n, 100)]
+            f = torch.cat([features.of(to_uint8(part)) for part in parts])
+            row = about(device) | dict(library=who.name, minutes=round(minutes, 2))
+            row |= dict(images=found[-1], sampler="ddim", steps=a.steps) | evaluate(f, None, real)
+            rows.append(row)
+            path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+            print(f"{who.name}, {minutes:.1f} minutes: {row['distance']:.1f}", flush=True)
+
+
 def about(device):
     "Command, hardware, threads and versions."
     cpu = f"{os.cpu_count()} CPU cores ({platform.machine()}), {torch.get_num_threads()} thread(s)"
@@ -536,22 +659,27 @@ def main():
     formatter = argparse.RawDescriptionHelpFormatter
     p = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     jobs = dict(train=Training, sample=Sampling)
-    p.add_argument("what", nargs="*", default=[], help="train, sample, wait, live; by default all")
+    p.add_argument("what", nargs="*", default=[], help="train, sample, wait, live, quality")
     p.add_argument("--images", type=int, help="of a call (16 and 2 on a CPU, 256 and 32 on a GPU)")
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--steps", type=int, default=50, help="of the samplers")
+    p.add_argument("--minutes", type=float, default=60, help="of training, for quality")
+    p.add_argument("--n", type=int, default=1000, help="samples, for quality")
+    p.add_argument("--data", default="data")
     p.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     p.add_argument("--out", default="results/benchmarks", help="folder")
     a = p.parse_args()
+    Path(a.out).mkdir(parents=True, exist_ok=True)
     if a.what == ["one"]:
         return one_step()
+    if a.what == ["quality"]:
+        return quality(a, torch.device("cpu"))
     alone = dict(wait=waiting, live=calls)
     if unknown := set(a.what) - {*jobs, *alone}:
-        p.error(f"what is measured is train, sample, wait or live, not {min(unknown)}")
+        p.error(f"what is measured is train, sample, wait, live or quality, not {min(unknown)}")
     auto = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(auto if a.device == "auto" else a.device)
     guided_lucidrains.tqdm = lambda steps, **_: steps  # its progress bars
-    Path(a.out).mkdir(parents=True, exist_ok=True)
     for name in a.what or [*jobs, *alone]:
         if name in alone:
             row, file = alone[name](a.rounds), name
