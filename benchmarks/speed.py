@@ -565,7 +565,9 @@ class ByCommand:
             begun = time.time()
             process = subprocess.Popen(command, cwd=ROOT)
             for mark in marks:
-                while process.poll() is None and time.time() - begun < 60 * mark:
+                while process.poll() is None and (
+                    time.time() - begun < 60 * mark or not Path(out, "ema.pt").exists()
+                ):
                     time.sleep(0.2)
                 if mark == marks[-1]:
                     process.wait()  # the last save, and the samples
