@@ -175,7 +175,9 @@ def distances(a) -> dict:
 
 def bits(a, model, sched, x, c) -> dict:
     "By the bound of chapter 4."
-    return dict(reference="test") | bits_per_dim(model, sched, x, c, a.draws, batch=a.batch, seed=0)
+    return dict(reference="test", seed=0) | bits_per_dim(
+        model, sched, x, c, a.draws, batch=a.batch, seed=0
+    )
 
 
 def by_ode(model, sched, x, c, steps: int, batch: int) -> torch.Tensor:
@@ -201,6 +203,7 @@ def likelihood(a, model, sched, x, c) -> dict:
     bound = bits_per_dim(model, sched, x, c, per_t=min(20, a.n), seed=0)
     return dict(
         reference="test",
+        seed=0,
         images=len(x),
         ode=ode.mean().item(),
         ode_error=ode.std().item() / len(x) ** 0.5,
@@ -370,7 +373,7 @@ def of_checkpoint(a) -> dict:
         x, c, _ = dataset(config, train=False)
         c = c.to(device) if config["model"]["num_classes"] else None
         found = UNSEEN[a.what](a, model, sched, x.to(device), c)
-    how = {k: v for k in ("n", "steps") if (v := getattr(a, k))}
+    how = {k: getattr(a, k) for k, usual in zip(("n", "steps"), USUAL[a.what][1:3]) if usual}
     about = provenance(path, model) | dict(network_precision="fp32", seed=a.seed, w=1.0)
     return about | how | found
 
@@ -387,7 +390,7 @@ def main():
     p.add_argument("--data", default="data")
     p.add_argument("--n", type=int, help="images")
     p.add_argument("--steps", type=int)
-    p.add_argument("--draws", type=int, default=1, help="of the noise for each t, of bits")
+    p.add_argument("--draws", type=int, default=10, help="of the noise for each t, of bits")
     p.add_argument("--batch", type=int, help="images at a time")
     p.add_argument("--passes", type=int, nargs="+", default=[1, 2, 5, 10], help="of inpaint")
     p.add_argument("--face", type=int, default=8, help="with eight completions, or where to start")

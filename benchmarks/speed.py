@@ -33,7 +33,8 @@ and the memory format of the two that a short trial finds faster for them.
 
 quality: tinydiff (`train.py --config configs/cifar10-muon.yaml`, without classes), lucidrains and
 diffusers are trained on CIFAR-10 for as many minutes each, one after the other and as they come, in
-one process with all cores. Their averages at five times are sampled from with each one's own DDIM
+one process with all cores: network, optimizer, schedule and draw of t all differ, and it is one
+seed. Their averages at five times are sampled from with each one's own DDIM
 of --steps steps, and scored by the same features (FD-EffNetLite0, --n samples). A library that the
 file holds is not trained again. It is not among what is measured by default.
 
@@ -84,7 +85,7 @@ from tinydiff import (
 )
 from tinydiff.data import batches, cifar10, to_uint8
 from tinydiff.fid import evaluate
-from tinydiff.run import find
+from tinydiff.run import find, write_text
 from tinydiff.schedule import make_schedule
 from tinydiff.train import use_bf16
 
@@ -502,7 +503,8 @@ def one_step():
     print(median([seconds(step, job.device) for _ in range(6)][1:]))
 
 
-ROOT, CALLS = Path(__file__).resolve().parent.parent, 10  # of the network, in a round
+ROOT = Path(__file__).resolve().parent.parent
+CALLS = 10  # of the network, in a round
 IN_NODE = """
 const { net } = await open(folder), best = [];
 for (let i = 0; i < 30; i++) net(x, 500, -1);
@@ -519,8 +521,8 @@ def in_node(folder: Path, count: int, rounds: int) -> float:  # milliseconds
     given = dict(folder=str(folder), x=dict(data=zeros), rounds=rounds, calls=CALLS)
     question = dict(code=IN_NODE, given=given, wasm=str(ROOT / "live" / "kernels.wasm"))
     command = ["node", ROOT / "live" / "node.js"]
-    done = subprocess.run(command, input=json.dumps(question), capture_output=True, text=True)
-    return json.loads(done.stdout)
+    asked = dict(input=json.dumps(question), text=True, stdout=subprocess.PIPE, check=True)
+    return json.loads(subprocess.run(command, **asked).stdout)
 
 
 @torch.no_grad()
@@ -562,6 +564,7 @@ class ByCommand:
         with tempfile.TemporaryDirectory() as out:
             command = [sys.executable, ROOT / "train.py", *self.recipe, "train.save=5000"]
             command += ["--data", a.data, "--minutes", str(a.minutes), "--out", out]
+            command += ["--device", "cpu"]
             begun = time.time()
             process = subprocess.Popen(command, cwd=ROOT)
             for mark in marks:
@@ -570,7 +573,9 @@ class ByCommand:
                 ):
                     time.sleep(0.2)
                 if mark == marks[-1]:
-                    process.wait()  # the last save, and the samples
+                    process.wait()  # the last save, and a grid of samples, which counts
+                if process.poll():
+                    raise RuntimeError("train.py failed")
                 yield (time.time() - begun) / 60, find(Path(out) / "ema.pt")
 
     def images(self, found, n, steps):
@@ -613,6 +618,8 @@ def quality(a, device):
     x = cifar10(a.data)[0]
     path = Path(a.out, "quality.json")
     rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    if any((r["budget"], r["n"], r["steps"]) != (a.minutes, a.n, a.steps) for r in rows):
+        sys.exit(f"error: {path} has other --minutes, --n or --steps: name another --out")
     marks = [a.minutes * part for part in (1 / 12, 1 / 6, 1 / 3, 2 / 3, 1)]
     for who in (ByCommand(), InProcess(Lucidrains()), InProcess(Diffusers())):
         if who.name in {row["library"] for row in rows}:
@@ -624,10 +631,11 @@ def quality(a, device):
             parts = [who.images(net, min(100, a.n - i), a.steps) for i in range(0, a.n, 100)]
             f = torch.cat([features.of(to_uint8(part)) for part in parts])
             row = about(device) | dict(library=who.name, minutes=round(minutes, 2))
+            row |= dict(budget=a.minutes)
             row |= dict(images=found[-1], sampler="ddim", steps=a.steps) | evaluate(f, None, real)
             rows.append(row)
-            path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
             print(f"{who.name}, {minutes:.1f} minutes: {row['distance']:.1f}", flush=True)
+        write_text(json.dumps(rows, indent=1) + "\n", path)
 
 
 def about(device):
@@ -678,11 +686,12 @@ def main():
         return quality(a, torch.device("cpu"))
     alone = dict(wait=waiting, live=calls)
     if unknown := set(a.what) - {*jobs, *alone}:
-        p.error(f"what is measured is train, sample, wait, live or quality, not {min(unknown)}")
+        p.error(f"name train, sample, wait, live, or quality alone, not {min(unknown)}")
     auto = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(auto if a.device == "auto" else a.device)
     guided_lucidrains.tqdm = lambda steps, **_: steps  # its progress bars
-    for name in a.what or [*jobs, *alone]:
+    order = [*jobs, *alone]  # what sets the number of threads is last
+    for name in sorted(a.what or order, key=order.index):
         if name in alone:
             row, file = alone[name](a.rounds), name
             print(row.get("time_passive_over_active") or row["calls"])

@@ -116,11 +116,11 @@ SWEEPS = dict(
         named("dpmpp"),
         named("heun"),
         named("ddpm", variance="small"),
-        named("ddim", spacing="logsnr"),
-        named("dpmpp", spacing="quadratic"),
     ),
     spacings=each(
         (10, 20),
+        named("ddim", spacing="logsnr"),
+        named("dpmpp", spacing="quadratic"),
         named("ddim", spacing="uniform"),
         named("ddim", spacing="karras"),
         named("dpmpp", spacing="uniform"),
@@ -542,18 +542,18 @@ def curve(a):
     "Score the checkpoints of one run that are still missing in the file."
     torch.set_num_threads(a.threads)
     rows = json.loads(a.out.read_text(encoding="utf-8")) if a.out.exists() else []
-    done = {row["images"] for row in rows}
-    for src in a.score:
+    if any((row["n"], row["steps"]) != (a.n, a.steps) for row in rows):
+        sys.exit(f"error: {a.out} has other --n or --steps: name another file with --out")
+    done = {row["checkpoint"] for row in rows}
+    for src in [src for src in a.score if Path(src).name not in done]:
         config, _, images = find(src)
-        if images in done:
-            continue
         config["data"]["dir"] = a.data or config["data"].get("dir", "data")
-        row = about(a) | dict(images=images, n=a.n, sampler="ddim", steps=a.steps, w=1.0)
-        row |= score(src, a, torch.device(a.device), config)
-        rows.append(row)
+        row = about(a) | dict(checkpoint=Path(src).name, images=images, n=a.n)
+        row |= dict(sampler="ddim", steps=a.steps, w=1.0)
+        rows.append(row | score(src, a, torch.device(a.device), config))
         rows.sort(key=lambda r: r["images"])
         write_text(json.dumps(rows, indent=1) + "\n", a.out)
-        print(f"{images:,} images: {row['distance']:.1f}", flush=True)
+        print(f"{images:,} images: {json.dumps(rows[-1])}", flush=True)
 
 
 # Does it copy?
@@ -601,43 +601,51 @@ def parts_of(count, sizes):
     return parts
 
 
+def one_network(config, own, others, seed, xT, a):
+    "Train on some images; a row of what is measured, the samples, and a sheet of neighbors."
+    config = config | dict(train=config["train"] | dict(seed=seed))  # its own first weights
+    device = torch.device(a.device)
+    with tempfile.TemporaryDirectory() as out:
+        seconds, _ = trained(config, a.images, own, None, out, device)
+        model, sched, _ = load(Path(out) / "ema.pt", device)
+    samples = draw_all(model, sched, xT.to(device), a.steps).cpu()
+    row = dict(seen=len(own), seed=seed, seconds=round(seconds, 1))
+    for name, part in dict(loss_own=own, loss_other=others).items():
+        thousand = part[torch.arange(1000) % len(part)]  # few images at many levels each
+        row[name] = held_out(model, sched, config, thousand, None)
+    nearest, unseen, found = judged(samples, as_floats(own), as_floats(others))
+    sheet = [samples[:10], as_floats(own)[nearest[:10]], as_floats(others)[unseen[:10]]]
+    return row | found, samples, grid(torch.cat(sheet), 10)
+
+
 def copies(a):
-    "Train and judge what is still missing in the file."
+    "Train and judge what is still missing in the file; samples and sheets lie beside it."
     torch.set_num_threads(a.threads)
-    config, device = read_config(a.config, a.set), torch.device(a.device)
+    config = read_config(a.config, a.set)
     config["data"]["dir"] = a.data or config["data"]["dir"]
     if config["model"]["num_classes"]:
         sys.exit("error: --copies is for a network without classes")
     x = dataset(config)[0]
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    settings = dict(images=a.images, n=a.n, steps=a.steps, images_of_all=len(x))
     old = json.loads(a.out.read_text(encoding="utf-8")) if a.out.exists() else dict(rows=[])
+    if any(old.get(k, v) != v for k, v in settings.items()):
+        sys.exit(f"error: {a.out} holds other trials: name another file with --out")
+    head = about(a) | settings | dict(config=config | dict(data=config["data"] | dict(dir="data")))
     rows, drawn_by = old["rows"], {}
     a.out.parent.mkdir(parents=True, exist_ok=True)
-    head = about(a) | dict(images_of_all=len(x), images=a.images, n=a.n, steps=a.steps)
-    head |= dict(config=config | dict(data=config["data"] | dict(dir="data")))
     xT = torch.randn(a.n, *x[:1].shape[1:], generator=torch.Generator().manual_seed(0))
-    for seed, (name, (own, others)) in enumerate(parts_of(len(x), a.copies).items()):
-        config["train"]["seed"] = seed  # no two begin with the same weights
-        kept = a.out.with_name(name.replace(" ", "_") + ".pt")
-        mine, rest = (x[order[list(part)]] for part in (own, others))
-        if not kept.exists():
-            with tempfile.TemporaryDirectory() as out:
-                seconds, _ = trained(config, a.images, mine, None, out, device)
-                model, sched, _ = load(Path(out) / "ema.pt", device)
-                samples = draw_all(model, sched, xT.to(device), a.steps).cpu()
-                losses = [
-                    held_out(model, sched, config, part[:1000], None) for part in (mine, rest)
-                ]
-            row = dict(trained_on=name, seen=len(mine), seconds=round(seconds, 1))
-            row |= dict(loss_own=losses[0], loss_other=losses[1])
-            nearest, unseen, found = judged(samples, as_floats(mine), as_floats(rest))
-            rows.append(row | found)
-            sheet = [samples[:10], as_floats(mine)[nearest[:10]], as_floats(rest)[unseen[:10]]]
-            grid(torch.cat(sheet), 10).save(kept.with_suffix(".png"))
+    for seed, (name, parts) in enumerate(parts_of(len(x), a.copies).items()):
+        kept = a.out.with_name(f"{a.out.stem}_{name.replace(' ', '_')}.pt")
+        if not kept.exists() or name not in {r["trained_on"] for r in rows}:
+            own, others = (x[order[list(part)]] for part in parts)
+            row, samples, sheet = one_network(config, own, others, seed, xT, a)
             torch.save(samples, kept)
+            sheet.save(kept.with_suffix(".png"))
+            rows = [r for r in rows if r["trained_on"] != name] + [dict(trained_on=name) | row]
+            write_text(json.dumps(head | dict(rows=rows), indent=1) + "\n", a.out)
+            print(json.dumps(rows[-1]), flush=True)
         drawn_by[name] = torch.load(kept, weights_only=True)
-        write_text(json.dumps(head | dict(rows=rows), indent=1) + "\n", a.out)
-        print(json.dumps(rows[-1]), flush=True)
     head["halves"] = alike(drawn_by["one half"], drawn_by["the other half"])
     head["exact"] = exact_copies(config, x, order, xT, a)
     write_text(json.dumps(head | dict(rows=rows), indent=1) + "\n", a.out)
@@ -665,7 +673,7 @@ def exact_copies(config, x, order, xT, a):
     model, n = mixture_denoiser(sched, own), min(20, a.n)
     samples = draw_all(model, sched, xT[:n], a.steps, batch=2)
     found = near(samples, own)[0]
-    grid(samples[:10], 10).save(a.out.with_name("exact.png"))
+    grid(samples[:10], 10).save(a.out.with_name(f"{a.out.stem}_exact.png"))
     return dict(seen=len(own), n=n, nearest_own=found[:, 0].mean().item())
 
 
@@ -696,6 +704,10 @@ def arguments():
     a = p.parse_args()
     if a.config and not (a.images or a.minutes):
         p.error("candidates need --images or --minutes")
+    if a.copies and not (a.config and a.images):
+        p.error("--copies needs --config and --images")
+    if not (a.config or a.score or a.sweep) and a.candidates == [""]:
+        p.error("name ways to sample with --try or --sweep")
     if a.device == "auto":
         a.device = "cuda" if torch.cuda.is_available() else "cpu"
     return a

@@ -38,9 +38,11 @@ mount("guide", (box, root) => {
     return Promise.all(arms);
   }
   async function show() {
-    const mine = ++job, sd = WIDTHS[kind.value()], { all, own } = (known[sd] ??= densities(sd));
-    const found = await samples(sd);
+    const mine = ++job;
+    await new Promise(done => setTimeout(done)); // what is newer overtakes
     if (mine != job) return;
+    const sd = WIDTHS[kind.value()], { all, own } = (known[sd] ??= densities(sd));
+    const found = await samples(sd);
     const log = own.map(l => l.map((v, i) => all[i] + w.value() * (v - all[i]))); // Eq. (2)
     const top = Math.max(...log.map(l => l.reduce((m, v) => Math.max(m, v))));
     view.clear();

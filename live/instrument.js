@@ -79,7 +79,7 @@ export function plane(limit) {
   const g = canvas.getContext("2d"), place = (x, y) => [1 + x / limit, 1 - y / limit];
   const at = (x, y) => place(x, y).map(v => (v * size) / 2);
   return {
-    canvas, at,
+    canvas,
     color: name => getComputedStyle(canvas).getPropertyValue(name),
     clear: () => g.clearRect(0, 0, size, size),
     dots(x, radius, color) { // points, x and y in turn; color(i) is that of the i-th

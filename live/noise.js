@@ -25,7 +25,7 @@ mount("noise", (box, root) => {
   same.onchange = show;
   box.append(el("div", { className: "live-stage" }, ...views.map(v => v.figure)), told,
     knobs(level), el("div", { className: "live-classes" },
-      el("label", { htmlFor: same.id }, same, "the cosine schedule at the same SNR")),
+      el("label", { htmlFor: same.id }, same, "the cosine schedule at the nearest SNR")),
     buttons(...pictures.map(p => [p.name, `Show the ${p.name}`, () => { x0 = p; show(); }])));
 
   // The level of a schedule whose SNR is nearest to this one, as a ratio.

@@ -19,7 +19,8 @@ function normal(seed) {
 mount("paths", (box, root) => {
   const start = { steps: 50, eta: 0, points: 24, ...root.dataset };
   const { canvas, ...view } = plane(LIMIT), told = note();
-  let seed = 0, xT = normal(seed)(2 * start.points), film = [], ends = [], job = 0, playing = 0;
+  let seed = 0, xT = normal(seed)(2 * start.points), job = 0, playing = 0;
+  let film = [{ t: sched.T, x: xT }], ends = nearest(data, xT);
 
   const steps = slider("steps", {
     min: 0, max: COUNTS.length - 1, step: 1, value: COUNTS.indexOf(+start.steps),
@@ -37,35 +38,50 @@ mount("paths", (box, root) => {
       xT = normal(++seed)(2 * start.points);
       walk().then(play);
     }],
+    ["One point", "Drop one point of noise", () => add(normal(++seed)(2))],
     ["Clear", "Remove all points", () => { xT = new Float32Array(0); walk(); }]));
 
-  // The mouse drops noise: a point at a click, many along a stroke.
+  // A click or a touch drops a point of noise; a stroke of the mouse drops many.
   let stroke = null;
   const far = p => !stroke || Math.hypot(p[0] - stroke[0], p[1] - stroke[1]) > 0.15;
   function drop(e) {
     const p = view.where(e);
-    if (xT.length >= 2 * MOST || !far(p)) return;
+    if (!far(p)) return;
     stroke = p;
-    xT = Float32Array.of(...xT, ...p);
-    walk();
+    add(p);
   }
-  canvas.onpointerdown = e => { stroke = null; drop(e); };
-  canvas.onpointermove = e => e.buttons && drop(e);
-  canvas.onpointerup = play;
+  function add(p) {
+    if (xT.length < 2 * MOST) xT = Float32Array.of(...xT, ...p);
+    return walk();
+  }
+  const isMouse = e => e.pointerType == "mouse";
+  canvas.onpointerdown = e => {
+    stroke = null;
+    if (isMouse(e) && e.button == 0) drop(e);
+  };
+  canvas.onpointermove = e => isMouse(e) && e.buttons == 1 && drop(e);
+  canvas.onclick = e => {
+    stroke = null;
+    if (!isMouse(e)) drop(e);
+    walk().then(play);
+  };
 
   async function walk() {
-    const mine = ++job, states = [{ t: sched.T, x: xT }], count = COUNTS[steps.value()];
+    const mine = ++job;
+    await new Promise(done => setTimeout(done)); // what is newer overtakes
+    if (mine != job) return;
+    const states = [{ t: sched.T, x: xT }], count = COUNTS[steps.value()];
     const how = { steps: count, spacing: spacing.value(), eta: eta.value(), clip_x0: false };
     const randn = normal(seed + 1);
     for await (const s of SAMPLERS[sampler.value()](ask, sched, xT, { ...how, randn }))
       states.push(s);
-    if (mine != job) return;
     stop();
     film = states;
     ends = nearest(data, film.at(-1).x);
     const off = ends.reduce((total, e) => total + e.far, 0) / ends.length;
+    const full = ends.length >= MOST ? " There is no room for more." : "";
     told.textContent = ends.length
-      ? `${ends.length} points, ${count} steps: they end ${off.toFixed(3)} from the spiral, in the mean.`
+      ? `${ends.length} points, ${count} steps: they end ${off.toFixed(3)} from the spiral, in the mean.${full}`
       : "Click into the picture to drop a point of noise.";
     root.shown = { ...how, sampler: sampler.value(), xT, x: film.at(-1).x, off };
     eta.box.hidden = sampler.value() != "ddim";
@@ -112,7 +128,8 @@ mount("paths", (box, root) => {
     const faint = view.color("--soft") + "80";
     view.dots(data.means, 2.5, () => faint);
     if (t > 0) field(t);
-    const shown = eta.value() > 0 ? 12 : film.length; // a shaken path hides the others
+    const isShaken = sampler.value() == "ddim" && eta.value() > 0; // such paths hide the others
+    const shown = isShaken ? 12 : film.length;
     const trail = film.slice(Math.max(0, k + 1 - shown), k + 1);
     for (let i = 0; i < x.length / 2; i++)
       view.line(trail.map(s => [s.x[2 * i], s.x[2 * i + 1]]), color(i) + "90", 2.2);
