@@ -31,17 +31,17 @@ diffusers, guidance rescaled in lucidrains. "Equal" gives them what ours has: it
 optimizer and torch.compile, heads of 64 channels in diffusers, guidance as it is in lucidrains;
 and the memory format of the two that a short trial finds faster for them.
 
-quality: tinydiff (`train.py --config configs/cifar10-muon.yaml`, without classes), lucidrains and
-diffusers are trained on CIFAR-10 for as many minutes each, one after the other and as they come, in
-one process with all cores: network, optimizer, schedule and draw of t all differ, and it is one
-seed. Their averages at five times are sampled from with each one's own DDIM
-of --steps steps, and scored by the same features (FD-EffNetLite0, --n samples). A library that the
-file holds is not trained again. It is not among what is measured by default.
-
 They run in turn, in another order each round. Times are medians; ratios are medians of the ratios
 within a round. Memory is what a step keeps for its gradient, per image, and on a GPU the peak of
 the allocator. The floor is our FLOP over the rate of a large matrix product in the same
-precision, timed in the same rounds, and so is a step of Muon on our network's parameters."""
+precision, timed in the same rounds, and so is a step of Muon on our network's parameters.
+
+quality: tinydiff (`train.py --config configs/cifar10-muon.yaml`, without classes), lucidrains and
+diffusers are trained on CIFAR-10 for as many minutes each, one after the other, as they come and
+with one seed, in one process with all cores: network, optimizer, schedule and draw of t all differ.
+Their averages at five times are sampled from with each one's own DDIM of --steps steps, and scored
+by the same features (FD-EffNetLite0, --n samples). A library that the file holds is not trained
+again. Nothing else is measured in the same call."""
 
 import argparse
 import copy
@@ -70,23 +70,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from tinydiff import (
-    EMA,
-    Denoiser,
-    Muon,
-    Recipe,
-    UNet,
-    cfg,
-    ddim,
-    fit,
-    linear_schedule,
-    load,
-    sample,
-)
+from tinydiff import EMA, Muon, Recipe, UNet, cfg, ddim, fit, linear_schedule, load, sample
 from tinydiff.data import batches, cifar10, to_uint8
 from tinydiff.fid import evaluate
 from tinydiff.run import find, write_text
-from tinydiff.schedule import make_schedule
 from tinydiff.train import use_bf16
 
 CLASSES, W = 10, 3.0
@@ -503,7 +490,7 @@ def one_step():
     print(median([seconds(step, job.device) for _ in range(6)][1:]))
 
 
-ROOT = Path(__file__).resolve().parent.parent
+CLONE = Path(__file__).resolve().parent.parent
 CALLS = 10  # of the network, in a round
 IN_NODE = """
 const { net } = await open(folder), best = [];
@@ -519,8 +506,8 @@ return Math.min(...best);"""
 def in_node(folder: Path, count: int, rounds: int) -> float:  # milliseconds
     zeros = "A" * (16 * count // 3)  # in base 64
     given = dict(folder=str(folder), x=dict(data=zeros), rounds=rounds, calls=CALLS)
-    question = dict(code=IN_NODE, given=given, wasm=str(ROOT / "live" / "kernels.wasm"))
-    command = ["node", ROOT / "live" / "node.js"]
+    question = dict(code=IN_NODE, given=given, wasm=str(CLONE / "live" / "kernels.wasm"))
+    command = ["node", CLONE / "live" / "node.js"]
     asked = dict(input=json.dumps(question), text=True, stdout=subprocess.PIPE, check=True)
     return json.loads(subprocess.run(command, **asked).stdout)
 
@@ -541,7 +528,7 @@ def calls(rounds: int) -> dict:
     torch.set_num_threads(1)
     start, rows = time.time(), []
     for name in ("cifar10", "celeba64"):
-        folder = ROOT / "checkpoints" / name
+        folder = CLONE / "checkpoints" / name
         model, _, config = load(folder)
         x = torch.zeros(1, 3, *[config["model"]["image_size"]] * 2)
         row = dict(checkpoint=name, pytorch_ms=round(in_torch(model.net, x, rounds), 2))
@@ -555,37 +542,32 @@ def calls(rounds: int) -> dict:
 
 
 class ByCommand:
-    "What `train.py` makes in so many minutes, and its average at the marks."
+    "What `train.py` makes in so many minutes: its averages at the marks."
 
     name = "tinydiff"
     recipe = ["--config", "configs/cifar10-muon.yaml", "--set", "model.num_classes=0"]
 
     def averages(self, x, a, marks):
         with tempfile.TemporaryDirectory() as out:
-            command = [sys.executable, ROOT / "train.py", *self.recipe, "train.save=5000"]
+            command = [sys.executable, CLONE / "train.py", *self.recipe, "train.save=5000"]
             command += ["--data", a.data, "--minutes", str(a.minutes), "--out", out]
-            command += ["--device", "cpu"]
-            begun = time.time()
-            process = subprocess.Popen(command, cwd=ROOT)
+            begun, path = time.time(), Path(out, "ema.pt")
+            process = subprocess.Popen([*command, "--device", "cpu"])
             for mark in marks:
-                while process.poll() is None and (
-                    time.time() - begun < 60 * mark or not Path(out, "ema.pt").exists()
+                while process.poll() is None and not (
+                    time.time() - begun > 60 * mark and path.exists()
                 ):
                     time.sleep(0.2)
                 if mark == marks[-1]:
                     process.wait()  # the last save, and a grid of samples, which counts
                 if process.poll():
                     raise RuntimeError("train.py failed")
-                yield (time.time() - begun) / 60, find(Path(out) / "ema.pt")
+                yield (time.time() - begun) / 60, load(path)[:2], find(path)[2]
 
     def images(self, found, n, steps):
-        config, weights, _ = found
-        net = UNet(**config["model"])
-        net.load_state_dict(weights)
-        sched = make_schedule(**config["schedule"])
-        model = Denoiser(net.eval(), sched, config["train"]["predict"])
-        steps = ddim(model, sched, torch.randn(n, 3, 32, 32), None, steps)
-        return sample(steps, progress=False)
+        model, sched = found
+        xT = torch.randn(n, 3, 32, 32)
+        return sample(ddim(model, sched, xT, None, steps), progress=False)
 
 
 class InProcess:
@@ -597,15 +579,13 @@ class InProcess:
         self.library, self.name, self.images = library, library.name, library.images
 
     def averages(self, x, a, marks):
-        self.count, begun = 0, time.time()
+        seen, begun = 0, time.time()
         step = self.library.trainer(self.library.net(0, False), x, self.batch, False, False)
         for mark in marks:
             while time.time() - begun < 60 * mark:
                 step()
-                self.count += self.batch
-            paused = time.time()
-            yield (paused - begun) / 60, (step.average(), self.count)
-            begun += time.time() - paused
+                seen += self.batch
+            yield (time.time() - begun) / 60, step.average(), seen
 
 
 def quality(a, device):
@@ -624,17 +604,14 @@ def quality(a, device):
     for who in (ByCommand(), InProcess(Lucidrains()), InProcess(Diffusers())):
         if who.name in {row["library"] for row in rows}:
             continue
-        kept = list(who.averages(x, a, marks))
-        for minutes, found in kept:
+        for minutes, net, images in list(who.averages(x, a, marks)):
             torch.manual_seed(0)
-            net = found if who.name == "tinydiff" else found[0]
             parts = [who.images(net, min(100, a.n - i), a.steps) for i in range(0, a.n, 100)]
             f = torch.cat([features.of(to_uint8(part)) for part in parts])
             row = about(device) | dict(library=who.name, minutes=round(minutes, 2))
-            row |= dict(budget=a.minutes)
-            row |= dict(images=found[-1], sampler="ddim", steps=a.steps) | evaluate(f, None, real)
-            rows.append(row)
-            print(f"{who.name}, {minutes:.1f} minutes: {row['distance']:.1f}", flush=True)
+            row |= dict(budget=a.minutes, images=images, sampler="ddim", steps=a.steps)
+            rows.append(row | evaluate(f, None, real))
+            print(f"{who.name}, {minutes:.1f} minutes: {rows[-1]['distance']:.1f}", flush=True)
         write_text(json.dumps(rows, indent=1) + "\n", path)
 
 

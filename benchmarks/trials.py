@@ -580,16 +580,13 @@ def as_floats(x):
 def judged(samples, own, others):
     "Distances to images that were seen and to as many that were not, and the share of copies."
     (d, nearest), (e, unseen) = near(samples, own), near(samples, others)
-    return (
-        nearest,
-        unseen,
-        dict(
-            nearest_own=d[:, 0].mean().item(),
-            nearest_other=e[:, 0].mean().item(),
-            own_is_nearer=(d[:, 0] < e[:, 0]).float().mean().item(),
-            copies=(3 * d[:, 0] < d[:, 1]).float().mean().item(),
-        ),
+    found = dict(
+        nearest_own=d[:, 0].mean().item(),
+        nearest_other=e[:, 0].mean().item(),
+        own_is_nearer=(d[:, 0] < e[:, 0]).float().mean().item(),
+        copies=(3 * d[:, 0] < d[:, 1]).float().mean().item(),
     )
+    return nearest, unseen, found
 
 
 def parts_of(count, sizes):

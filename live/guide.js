@@ -1,13 +1,14 @@
 // An instrument for chapter 6: guidance on the spiral. Points are samples, each asked for the arm
 // of its color; behind them is the density of Eq. (2) at t = 0, from which they should be drawn.
-import { ARMS, choice, even, knobs, mount, note, plane, schedule, slider, spiral }
+import { ARMS, choice, even, knobs, mount, note, plane, readSchedule, slider, spiral }
   from "./instrument.js";
 import { logDensity, mixture, nearest } from "./mixture.js";
 import { SAMPLERS, denoiser } from "./sampler.js";
 
 const xT = even(), N = xT.length / 2, STEPS = 40, CELLS = 200, LIMIT = 1.35;
 const WIDTHS = { "exact": 0.02, "blurred": 0.08 };
-const sched = schedule("linear"), data = spiral(), rgb = [[0, 114, 178], [230, 159, 0]]; // ARMS
+const redGreenBlue = hex => [1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16));
+const sched = readSchedule("linear"), data = spiral(), rgb = ARMS.map(redGreenBlue);
 const half = data.arm.length / 2, lastTurn = Math.round(((4 / 9 - 0.02) / 0.98) * (half - 1));
 const USUAL = (half - 1 - lastTurn) / half; // share of the data on the last half turns
 

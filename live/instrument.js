@@ -7,7 +7,7 @@ const bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
 const doubles = text => new Float64Array(bytes(text).buffer);
 
 // ᾱ_0 to ᾱ_T and the SNR: chapter 0, Eqs. (5) and (6).
-export function schedule(name) {
+export function readSchedule(name) {
   const alphaBar = doubles(tables.alphaBar[name]);
   return { T: alphaBar.length - 1, alphaBar, snr: alphaBar.map(a => a / (1 - a)) };
 }
@@ -67,7 +67,7 @@ export function choice(label, options, changed) {
 }
 
 export const buttons = (...all) =>
-  el("div", { className: "live-buttons" }, ...all.map(([text, title, f]) => button(text, title, f)));
+  el("div", { className: "live-buttons" }, ...all.map(one => button(...one)));
 
 export const knobs = (...all) => el("div", { className: "live-knobs" }, ...all.map(k => k.box));
 

@@ -24,7 +24,8 @@ async function open(folder) { // a checkpoint, as a network and its config
 }
 
 const binary = readFileSync(wasm), k = await network.kernels(binary);
-const scope = { ...network, ...torch, ...sampler, ...points, open, k, ...Object.fromEntries(opened) };
+const parts = { ...network, ...torch, ...sampler, ...points };
+const scope = { ...parts, open, k, ...Object.fromEntries(opened) };
 const run = Object.getPrototypeOf(async () => {}).constructor(...Object.keys(scope), code);
 const out = await run(...Object.values(scope));
 const pack = v => (v instanceof Float32Array ? { data: bytes(v).toString("base64") } : v);

@@ -1,10 +1,10 @@
 // An instrument for chapters 0 and 1: a photograph at level t of two schedules.
 import { el, paint } from "./dom.js";
-import { buttons, knobs, mount, note, photographs, schedule, slider } from "./instrument.js";
+import { buttons, knobs, mount, note, photographs, readSchedule, slider } from "./instrument.js";
 import { generator } from "./torch.js";
 
 const SIZE = 32, eps = generator(0)(3 * SIZE * SIZE);
-const schedules = ["linear", "cosine"].map(name => ({ name, sched: schedule(name) }));
+const schedules = ["linear", "cosine"].map(name => ({ name, sched: readSchedule(name) }));
 
 // x_t of x_0, in one jump: chapter 1, Eq. (2).
 const noised = ({ alphaBar }, x0, t) =>
@@ -37,10 +37,12 @@ mount("noise", (box, root) => {
   }
   function show() {
     root.shown = views.map(({ name, sched, canvas, caption }, i) => {
-      const t = i && same.checked ? equal(sched, schedules[0].sched.snr[level.value()]) : level.value();
+      const asked = level.value(), isEqual = i > 0 && same.checked;
+      const t = isEqual ? equal(sched, schedules[0].sched.snr[asked]) : asked;
       const x = noised(sched, x0.x, t), snr = sched.snr[t];
       paint(canvas, x, SIZE);
-      caption.textContent = `${name}, t = ${t}: ᾱ = ${short(sched.alphaBar[t])}, SNR = ${short(snr)}`;
+      const values = `ᾱ = ${short(sched.alphaBar[t])}, SNR = ${short(snr)}`;
+      caption.textContent = `${name}, t = ${t}: ${values}`;
       canvas.setAttribute("aria-label", `The ${x0.name} in noise, ${caption.textContent}`);
       return { name, t, x, snr };
     });

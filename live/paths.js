@@ -1,13 +1,13 @@
 // An instrument for chapters 4, 5 and 8: points of noise walk to the spiral, with the exact
 // denoiser. The arrows are the direction of the ODE of chapter 8 as t falls, -v(x, t).
-import { ARMS, buttons, choice, knobs, mount, note, plane, schedule, slider, spiral }
+import { ARMS, buttons, choice, knobs, mount, note, plane, readSchedule, slider, spiral }
   from "./instrument.js";
 import { mixture, nearest } from "./mixture.js";
 import { SAMPLERS } from "./sampler.js";
 import { generator } from "./torch.js";
 
 const COUNTS = [1, 2, 3, 5, 8, 10, 15, 20, 30, 50, 100, 200, 500, 1000], MOST = 120, LIMIT = 2.6;
-const sched = schedule("linear"), data = spiral(), exact = mixture(sched, data, 0.02);
+const sched = readSchedule("linear"), data = spiral(), exact = mixture(sched, data, 0.02);
 const ask = (x, t) => exact(x, t, -1);
 
 // Sixteen numbers at a time, as torch draws them.
@@ -43,10 +43,10 @@ mount("paths", (box, root) => {
 
   // A click or a touch drops a point of noise; a stroke of the mouse drops many.
   let stroke = null;
-  const far = p => !stroke || Math.hypot(p[0] - stroke[0], p[1] - stroke[1]) > 0.15;
+  const isFar = p => !stroke || Math.hypot(p[0] - stroke[0], p[1] - stroke[1]) > 0.15;
   function drop(e) {
     const p = view.where(e);
-    if (!far(p)) return;
+    if (!isFar(p)) return;
     stroke = p;
     add(p);
   }
@@ -79,9 +79,10 @@ mount("paths", (box, root) => {
     film = states;
     ends = nearest(data, film.at(-1).x);
     const off = ends.reduce((total, e) => total + e.far, 0) / ends.length;
+    const walked = `${ends.length} points, ${count} steps: `;
+    const far = `they end ${off.toFixed(3)} from the spiral, in the mean.`;
     const full = ends.length >= MOST ? " There is no room for more." : "";
-    told.textContent = ends.length
-      ? `${ends.length} points, ${count} steps: they end ${off.toFixed(3)} from the spiral, in the mean.${full}`
+    told.textContent = ends.length ? walked + far + full
       : "Click into the picture to drop a point of noise.";
     root.shown = { ...how, sampler: sampler.value(), xT, x: film.at(-1).x, off };
     eta.box.hidden = sampler.value() != "ddim";
@@ -112,12 +113,14 @@ mount("paths", (box, root) => {
       return (((i & 1 ? Math.floor(cell / n) : cell % n) + 0.5) / n) * 2 * LIMIT - LIMIT;
     });
     const eps = ask(places, t);
-    const v = places.map((x, i) => a * eps[i] - (b * (x - b * eps[i])) / a); // v: chapter 1, Eq. (8)
+    // v of chapter 1, Eq. (8)
+    const v = places.map((x, i) => a * eps[i] - (b * (x - b * eps[i])) / a);
     for (let i = 0; i < v.length; i += 2) {
       const size = Math.hypot(v[i], v[i + 1]), reach = Math.min(0.25 * size, 0.9 * stride);
       const [dx, dy] = [(-v[i] / size) * reach, (-v[i + 1] / size) * reach];
       const [x, y] = [places[i], places[i + 1]], tip = [x + dx, y + dy];
-      const wing = side => [tip[0] - 0.3 * dx + side * 0.2 * dy, tip[1] - 0.3 * dy - side * 0.2 * dx];
+      const wing = side =>
+        [tip[0] - 0.3 * dx + side * 0.2 * dy, tip[1] - 0.3 * dy - side * 0.2 * dx];
       view.line([[x, y], tip], color, 1.2);
       view.line([wing(1), tip, wing(-1)], color, 1.2);
     }
