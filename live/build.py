@@ -5,7 +5,8 @@
 
 live.js is one script of the parts beside this file, put together by esbuild, the kernels among
 them as text. A page from disk may not fetch, so there the weights come as a script, too. The
-instruments noise.js, paths.js and guide.js read the numbers of the package from tables.js."""
+instruments noise.js, paths.js and guide.js read the numbers of the package from tables.js; those
+of budget.js stand in its page."""
 
 import base64
 import json
@@ -17,7 +18,7 @@ from pathlib import Path
 here = Path(__file__).resolve().parent
 ESBUILD = here.parent / ".ci" / "node_modules" / ".bin" / "esbuild"
 CHECKPOINTS = "cifar10", "celeba64"
-INSTRUMENTS = "noise", "paths", "guide"
+INSTRUMENTS = "noise", "paths", "guide", "budget"
 PICTURES = dict(horse=711, car=616)  # of the test images that come with the package
 # Another compiler may choose other instructions: this one made kernels.wasm.
 COMPILER = "Debian clang version 14.0.6"

@@ -63,7 +63,7 @@ export function slider(label, { min, max, step, value, show = String }, changed)
 export function choice(label, options, changed) {
   const input = el("select", {}, ...options.map(textContent => el("option", { textContent })));
   input.onchange = changed;
-  return { box: knob(label, input), value: () => input.value };
+  return { box: knob(label, input), input, value: () => input.value };
 }
 
 export const buttons = (...all) =>
