@@ -4,6 +4,7 @@ usage: python benchmarks/real_images.py changes [--n 2000] [--data data]
        python benchmarks/real_images.py bits [--draws 10] [--ckpt checkpoints/cifar10]
        python benchmarks/real_images.py likelihood [--n 300] [--steps 40]
        python benchmarks/real_images.py strength | inpaint | invert | walk [--n 16] [--steps 20]
+       python benchmarks/real_images.py neighbours --samples out/cifar10/ddim50_w1
 
 changes: what moves FD-EffNetLite0 of real CIFAR-10 images: their number, the split, JPEG, resizing,
 the order of the channels, the range of values; chapter 7 draws the result, real_images.json.
@@ -15,6 +16,8 @@ strength, inpaint, invert, walk: what img2img, inpaint, invert and slerp make of
 trained model (chapter 10): edit_<what>.json, and pictures beside it. For a model of 32x32 the
 photographs are the bundled test images of CIFAR-10; for one of 64x64 they are the crops of CelebA
 in results/celeba64/neighbours.png, which the model was trained on.
+neighbours: the first ten of the samples that eval_fid.py left in a folder, and to the right of each
+the five training images with the nearest features, as a picture (chapter 7).
 
 All of it goes to results/<run>/, unless --out names another file.
 """
@@ -39,9 +42,9 @@ from tqdm import tqdm
 
 import tinydiff as td
 from tinydiff.cli import cached, dataset, opened, pick_device, provenance, write_image
-from tinydiff.data import cifar10, cifar10_sample, grid
+from tinydiff.data import cifar10, cifar10_sample, folder, grid
 from tinydiff.ddpm import bits_per_dim
-from tinydiff.fid import Moments, efficientnet_lite0, factor, gap
+from tinydiff.fid import Moments, efficientnet_lite0, factor, gap, nearest
 from tinydiff.run import guard, write_text
 
 BANDS = ((0, 1), (1, 2), (2, 4), (4, 8), (8, 16), (16, 32))  # of the radius of a frequency
@@ -345,6 +348,16 @@ def walk(a, model, sched, x, c) -> dict:
     )
 
 
+def neighbours(a, config) -> dict:
+    "Samples and the nearest training images."
+    m, f = config["model"], efficientnet_lite0()
+    x, train = folder(a.samples, m["image_size"], m["channels"])[0][:10], dataset(config)[0]
+    far, near = nearest(f.of(x), cached(f, train), 5)
+    rows = [torch.cat([one[None], train[i]]) for one, i in zip(x, near)]
+    write_image(grid(torch.cat(rows), 6), a.out.with_suffix(".png"))
+    return dict(samples=Path(a.samples).name, features=f.name, distances=far.tolist())
+
+
 EDITS = dict(strength=strength, inpaint=inpaint, invert=invert, walk=walk)
 UNSEEN = dict(bits=bits, likelihood=likelihood)
 USUAL = dict(  # checkpoint, number of images, steps, batch
@@ -355,8 +368,9 @@ USUAL = dict(  # checkpoint, number of images, steps, batch
     inpaint=("celeba64", 16, 20, None),
     invert=("celeba64", 8, None, None),
     walk=("celeba64", 24, 50, None),
+    neighbours=("cifar10", None, None, None),
 )
-FILES = dict(changes="real_images.json") | {k: f"{k}.json" for k in UNSEEN}
+FILES = dict(changes="real_images.json") | {k: f"{k}.json" for k in (*UNSEEN, "neighbours")}
 
 
 def of_checkpoint(a) -> dict:
@@ -364,17 +378,19 @@ def of_checkpoint(a) -> dict:
     device = pick_device("cpu" if a.what in EDITS else "auto")
     path, name, model, sched, config = opened(a.ckpt, device)
     a.out = a.out or Path("results") / name / FILES.get(a.what, f"edit_{a.what}.json")
+    config["data"]["dir"] = a.data
     if a.what in EDITS:
         x, c = photographs(config["model"]["image_size"], a.n)
         found = EDITS[a.what](a, model, sched, x, c)
+    elif a.what == "neighbours":
+        found = neighbours(a, config)
     else:
-        config["data"]["dir"] = a.data
         x, c, _ = dataset(config, train=False)
         c = c.to(device) if config["model"]["num_classes"] else None
         found = UNSEEN[a.what](a, model, sched, x.to(device), c)
     how = {k: getattr(a, k) for k, usual in zip(("n", "steps"), USUAL[a.what][1:3]) if usual}
-    about = provenance(path, model) | dict(network_precision="fp32", seed=a.seed, w=1.0)
-    return about | how | found
+    how |= {} if a.samples else dict(network_precision="fp32", seed=a.seed, w=1.0)
+    return provenance(path, model) | how | found
 
 
 @guard
@@ -394,6 +410,7 @@ def main():
     p.add_argument("--passes", type=int, nargs="+", default=[1, 2, 5, 10], help="of inpaint")
     p.add_argument("--face", type=int, default=8, help="with eight completions, or where to start")
     p.add_argument("--other", type=int, default=7, help="the photograph to walk to")
+    p.add_argument("--samples", help="folder of samples, of neighbours")
     p.add_argument("--seed", type=int, default=0, help="of the edits")
     p.add_argument("--out", help="JSON file", type=Path)
     a = p.parse_args()
@@ -402,6 +419,8 @@ def main():
     a.steps, a.batch = a.steps or steps, a.batch or batch
     if min(a.n or 2, a.steps or 2, a.draws + 1, (a.batch or 1) + 1) < 2:
         raise ValueError("--n and --steps are at least 2, --draws and --batch at least 1")
+    if (a.what == "neighbours") != bool(a.samples):
+        raise ValueError("--samples names the folder of neighbours, and of nothing else")
     start = time.time()
     if a.what == "changes":
         a.out = a.out or Path("results") / name / FILES[a.what]

@@ -39,7 +39,7 @@ for ddim and dpmpp, and the clamp), churn (noise for ddim and heun), band (guida
 and in a band). A guided call evaluates the network twice; `evaluations` counts that. Heun's S steps
 take 2 S - 1 calls, so of an even number one is not used. A row has what `evaluate` finds of --n
 samples, and of as many unseen photographs ("unseen"), both against the training images. Each image
-has its own noise, equal in all rows of a seed.
+has its own noise, equal in all rows of a seed. --precision says in what the network multiplies.
 
 With --score the checkpoints of one run are scored, as trials are.
 
@@ -72,7 +72,6 @@ from pathlib import Path
 from unittest.mock import patch
 
 import torch
-from torch import nn
 
 from tinydiff import SAMPLERS, UNet, cfg_interval, ddim, diffusion_loss, load, sample, timesteps
 from tinydiff.cli import cached, dataset, options
@@ -82,7 +81,7 @@ from tinydiff.fid import Real, efficientnet_lite0, evaluate
 from tinydiff.forward import mixture_denoiser
 from tinydiff.run import find, read_config, train_run, write_text
 from tinydiff.schedule import make_schedule
-from tinydiff.train import strata, stratified_t
+from tinydiff.train import strata, stratified_t, use_bf16
 from tinydiff.unet import flops
 
 CALLS = (5, 8, 10, 15, 20, 30, 50)
@@ -144,15 +143,15 @@ SWEEPS = dict(
 # What is measured
 
 
-class Guided(nn.Module):
-    "The model under guidance in a band, with its device still to be seen."
+def guided(model, sched, w, low, high, bf16):
+    "The model under guidance in a band, computed in this precision."
 
-    def __init__(self, model, sched, w, low, high):
-        super().__init__()
-        self.model, self.guided = model, cfg_interval(model, sched, w, low, high)
+    def plain(x, t, c=None):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
+            return model(x, t, c).to(x.dtype)
 
-    def forward(self, x, t, c=None):
-        return self.model(x, t) if c is None else self.guided(x, t, c)
+    banded = cfg_interval(plain, sched, w, low, high)
+    return lambda x, t, c=None: plain(x, t) if c is None else banded(x, t, c)
 
 
 def whole(setting):
@@ -163,12 +162,12 @@ def whole(setting):
     return options(SAMPLERS[s["sampler"]]) | dict(clip_x0=s["sampler"] in ("ddim", "ddpm")) | s
 
 
-def drawn(model, sched, config, s, n, seed, features, batch=100):
+def drawn(model, sched, config, s, n, seed, features, bf16=False, batch=100):
     "Features (n, d) of samples, and their classes in turn (n,) or None."
     m, device = config["model"], next(model.parameters()).device
     shape, K = (m["channels"], m["image_size"], m["image_size"]), m["num_classes"]
     how = {k: s[k] for k in ("steps", "clip_x0", *options(SAMPLERS[s["sampler"]]))}
-    denoiser = Guided(model, sched, s["w"], s["low"], s["high"])
+    denoiser = guided(model, sched, s["w"], s["low"], s["high"], bf16)
     found, y = [], torch.arange(n) % K if K else None
     for part in torch.arange(n).split(batch):
         seeds = [(seed * 1_000_003 + i) % 2**32 for i in part.tolist()]
@@ -492,13 +491,14 @@ def begun(a):
         checkpoint=Path(a.ckpt).name,
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         parameters=sum(p.numel() for p in model.parameters()),
+        network_precision="bf16" if use_bf16(a.precision, device) else "fp32",
         reference="train",
         threads=a.threads,
     )
     rows = json.loads(a.out.read_text(encoding="utf-8")) if a.out.exists() else []
-    same = ("n", "weights_sha256")
-    if any([row.get(k) for k in same] != [a.n, head["weights_sha256"]] for row in rows):
-        sys.exit(f"error: {a.out} is of another n or checkpoint: name another file with --out")
+    same = dict(n=a.n) | {k: head[k] for k in ("weights_sha256", "network_precision")}
+    if any(row.get(k) != v for row in rows for k, v in same.items()):
+        sys.exit(f"error: {a.out} is of another {' or '.join(same)}: name another file with --out")
     return model, sched, config, device, head, rows
 
 
@@ -520,15 +520,19 @@ def sweep(a):
     settings = [s for name in a.sweep for s in SWEEPS[name]] or map(setting_of, a.candidates)
     settings = list(map(whole, settings))
     features, real = references(config, device)
+    floor = real.measure(real.ft[: a.n], real.accuracy(real.ft, real.yt))
+    real.ft = None  # it is the same in all rows
     done = {(row["setting"], row["seed"]) for row in rows}
     for seed, s in itertools.product(range(a.seeds), settings):
         name, start = name_of(s), time.time()
         if (name, seed) in done:
             continue
-        f, y = drawn(model, sched, config, s, a.n, seed, features)
+        bf16 = head["network_precision"] == "bf16"
+        f, y = drawn(model, sched, config, s, a.n, seed, features, bf16)
         said = s | dict(high=None if s["high"] == math.inf else s["high"], seed=seed)
         row = head | dict(setting=name) | said | dict(evaluations=evaluations(sched, s))
-        rows.append(row | evaluate(f, y, real) | dict(seconds=round(time.time() - start, 1)))
+        row |= evaluate(f, y, real) | dict(unseen=floor)
+        rows.append(row | dict(seconds=round(time.time() - start, 1)))
         done.add((name, seed))
         write_text(json.dumps(rows, indent=1) + "\n", a.out)
         told = f"distance {rows[-1]['distance']:.1f} ({rows[-1]['unseen']['distance']:.1f})"
@@ -691,6 +695,12 @@ def arguments():
     p.add_argument("--seeds", type=int, default=2)
     p.add_argument("--n", type=int, default=2000, help="samples")
     p.add_argument("--steps", type=int, default=12, help="of DDIM, for candidates")
+    p.add_argument(
+        "--precision",
+        choices=["auto", "bf16", "fp32"],
+        default="fp32",
+        help="of --sweep and --try without --config",
+    )
     p.add_argument("--bits", action="store_true", help="also measure bits per dimension")
     p.add_argument("--every-ema", action="store_true", help="score every average")
     p.add_argument("--grids", type=Path, help="folder for pictures of samples")

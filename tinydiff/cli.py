@@ -57,7 +57,10 @@ def options(f) -> dict:  # a sampler
 def sampling_arguments(main):  # a function with **how
     "Add the arguments that say how to sample, in the place of **how."
     kinds = {"w": (float, "guidance scale: 0 unconditional, 1 conditional, more is guided")}
-    kinds.update(sampler=(str, " or ".join(SAMPLERS)), steps=(int, "by default 50, for ddpm all"))
+    kinds.update(
+        sampler=(str, " or ".join(SAMPLERS)),
+        steps=(int, "by default those of the config, or the sampler's"),
+    )
     for name, f in SAMPLERS.items():
         for k, v in options(f).items():
             kinds[k] = type(v), f"{kinds[k][1]}, {name}" if k in kinds else f"of {name}"
@@ -72,16 +75,17 @@ def sampling_arguments(main):  # a function with **how
 
 def sampling(config: dict, **asked) -> dict:  # what the user asked for, None where he is silent
     "How to sample, whole: sampler, steps, w, grid and the sampler's options; checked by a step."
-    asked, common = {k: v for k, v in asked.items() if v is not None}, ("steps", "w", "grid")
-    usual = {k: v for k, v in config["sample"].items() if k in common or "sampler" not in asked}
+    asked, usual = {k: v for k, v in asked.items() if v is not None}, config["sample"]
+    if asked.get("sampler", usual["sampler"]) != usual["sampler"]:
+        usual = {k: usual[k] for k in ("w", "grid")}
     how, T = usual | asked, config["schedule"]["T"]
     if (name := how["sampler"]) not in SAMPLERS:
         raise ValueError(f"the sampler is {' or '.join(SAMPLERS)}, not {name!r}")
     how = options(f := SAMPLERS[name]) | how
-    if unknown := set(how) - {"sampler", *common, *options(f)}:
+    if unknown := set(how) - {"sampler", "steps", "w", "grid", *options(f)}:
         raise ValueError(f"{name} has no option {min(unknown)}")
     if "steps" not in asked:
-        how["steps"] = min(how["steps"] if run.defaults(f)["steps"] else T, T)
+        how["steps"] = min(how.get("steps") or run.defaults(f)["steps"] or T, T)
     if not (math.isfinite(how["w"]) and 1 <= how["grid"] <= 100):
         raise ValueError(f"w must be finite, and grid from 1 to 100, got {how['w']}, {how['grid']}")
     if "w" in asked and not config["model"]["num_classes"]:
