@@ -117,7 +117,7 @@ SWEEPS = dict(
         named("ddpm", variance="small"),
     ),
     spacings=each(
-        (10, 20),
+        (10,),
         named("ddim", spacing="logsnr"),
         named("dpmpp", spacing="quadratic"),
         named("ddim", spacing="uniform"),
@@ -128,12 +128,12 @@ SWEEPS = dict(
         named("heun", spacing="logsnr"),
     ),
     churn=each(
-        (20, 50),
-        *(named("ddim", spacing="logsnr", eta=eta) for eta in (0.3, 0.6, 1.0)),
+        (20,),
+        *(named("ddim", spacing="logsnr", eta=eta) for eta in (0.0, 0.3, 0.6, 1.0)),
         *(named("heun", eta=eta) for eta in (0.3, 0.6, 1.0)),
     ),
     band=[
-        named("dpmpp", calls=20, w=w, low=low, high=high)
+        named("dpmpp", calls=15, w=w, low=low, high=high)
         for w in (1.5, 2.0, 3.0)
         for low, high in [(0, math.inf), (0.2, math.inf), (0, 2), (0.2, 2)]
     ],
