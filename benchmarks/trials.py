@@ -45,10 +45,12 @@ With --score the checkpoints of one run are scored, as trials are.
 
 With --copies the network of --config is trained, for --images images each, on so many images of its
 data, and on two halves of them that share none; each draws from the same --n noises. What is
-measured: the loss on its own images and on as many others; how far a sample is from the nearest of
-its own images and from the nearest of as many others; the share of samples that are three times
-nearer to one of its images than to any other; and how alike the two halves draw. The denoiser that
-is exact for the images alone draws, too. Pictures are written beside the file.
+measured: the loss on its own images and on 1,000 that no network has seen; how far a sample is from
+the nearest of its own images and from the nearest of as many others; the share of samples that are
+three times nearer to one of its images than to any other; the same of --n unseen images in the
+place of samples; and how alike each network and the one of the other half draw. The denoiser that
+is exact for the images alone draws, too. Samples are kept beside the file, and a few of them as
+pictures with their nearest training images.
 
 A file that is not complete is continued by the command that began it.
 """
@@ -78,7 +80,7 @@ from tinydiff.cli import cached, dataset, options
 from tinydiff.data import cifar10_sample, grid, to_uint8
 from tinydiff.ddpm import bits_per_dim
 from tinydiff.fid import Real, efficientnet_lite0, evaluate
-from tinydiff.forward import mixture_denoiser
+from tinydiff.forward import x0_to_eps
 from tinydiff.run import find, read_config, train_run, write_text
 from tinydiff.schedule import make_schedule
 from tinydiff.train import strata, stratified_t, use_bf16
@@ -562,6 +564,9 @@ def curve(a):
 
 # Does it copy?
 
+UNSEEN = 1000  # images that no network is trained on
+SHOWN = 5  # samples in a picture; few, as training images stand beside them
+
 
 def draw_all(model, sched, xT, steps, batch=100):
     "Samples from these noises."
@@ -583,27 +588,25 @@ def as_floats(x):
 
 def judged(samples, own, others):
     "Distances to images that were seen and to as many that were not, and the share of copies."
-    (d, nearest), (e, unseen) = near(samples, own), near(samples, others)
-    found = dict(
+    d, e = (near(samples, as_floats(part))[0] for part in (own, others))
+    return dict(
         nearest_own=d[:, 0].mean().item(),
         nearest_other=e[:, 0].mean().item(),
         own_is_nearer=(d[:, 0] < e[:, 0]).float().mean().item(),
         copies=(3 * d[:, 0] < d[:, 1]).float().mean().item(),
     )
-    return nearest, unseen, found
 
 
 def parts_of(count, sizes):
     "For each network its images and as many others, as places in a shuffled list."
-    half = count // 2
-    parts = {str(n): (range(n), range(half, half + n)) for n in sizes if n <= half}
-    parts["one half"] = range(half), range(half, 2 * half)
-    parts["the other half"] = range(half, 2 * half), range(half)
-    return parts
+    half = (count - UNSEEN) // 2
+    one, two = range(UNSEEN, UNSEEN + half), range(UNSEEN + half, UNSEEN + 2 * half)
+    parts = {str(n): (one[:n], two[:n]) for n in sizes if n <= half}
+    return parts | {"one half": (one, two), "the other half": (two, one)}
 
 
-def one_network(config, own, others, seed, xT, a):
-    "Train on some images; a row of what is measured, the samples, and a sheet of neighbors."
+def one_network(config, own, others, unseen, seed, xT, a):
+    "Train on some images; a row of what is measured, and the samples."
     config = config | dict(train=config["train"] | dict(seed=seed))  # its own first weights
     device = torch.device(a.device)
     with tempfile.TemporaryDirectory() as out:
@@ -611,45 +614,52 @@ def one_network(config, own, others, seed, xT, a):
         model, sched, _ = load(Path(out) / "ema.pt", device)
     samples = draw_all(model, sched, xT.to(device), a.steps).cpu()
     row = dict(seen=len(own), seed=seed, seconds=round(seconds, 1))
-    for name, part in dict(loss_own=own, loss_other=others).items():
+    for name, part in dict(loss_own=own, loss_unseen=unseen).items():
         thousand = part[torch.arange(1000) % len(part)]  # few images at many levels each
         row[name] = held_out(model, sched, config, thousand, None)
-    nearest, unseen, found = judged(samples, as_floats(own), as_floats(others))
-    sheet = [samples[:10], as_floats(own)[nearest[:10]], as_floats(others)[unseen[:10]]]
-    return row | found, samples, grid(torch.cat(sheet), 10)
+    row |= judged(samples, own, others)
+    photographs = judged(as_floats(unseen[: a.n]), own, others)
+    return row | dict(photographs=photographs), samples
 
 
 def copies(a):
-    "Train and judge what is still missing in the file; samples and sheets lie beside it."
+    "Train and judge what is still missing in the file; samples and pictures lie beside it."
     torch.set_num_threads(a.threads)
     config = read_config(a.config, a.set)
     config["data"]["dir"] = a.data or config["data"]["dir"]
+    config["train"]["images"] = a.images
     if config["model"]["num_classes"]:
         sys.exit("error: --copies is for a network without classes")
     x = dataset(config)[0]
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
-    settings = dict(images=a.images, n=a.n, steps=a.steps, images_of_all=len(x))
+    settings = dict(images=a.images, n=a.n, steps=a.steps, images_of_all=len(x), unseen=UNSEEN)
     old = json.loads(a.out.read_text(encoding="utf-8")) if a.out.exists() else dict(rows=[])
     if any(old.get(k, v) != v for k, v in settings.items()):
         sys.exit(f"error: {a.out} holds other trials: name another file with --out")
     head = about(a) | settings | dict(config=config | dict(data=config["data"] | dict(dir="data")))
-    rows, drawn_by = old["rows"], {}
+    rows, drawn_by, seen_by, unseen = old["rows"], {}, {}, x[order[:UNSEEN]]
     a.out.parent.mkdir(parents=True, exist_ok=True)
     xT = torch.randn(a.n, *x[:1].shape[1:], generator=torch.Generator().manual_seed(0))
     for seed, (name, parts) in enumerate(parts_of(len(x), a.copies).items()):
-        kept = a.out.with_name(f"{a.out.stem}_{name.replace(' ', '_')}.pt")
+        kept = beside(a.out, name, ".pt")
+        own, others = (x[order[list(part)]] for part in parts)
         if not kept.exists() or name not in {r["trained_on"] for r in rows}:
-            own, others = (x[order[list(part)]] for part in parts)
-            row, samples, sheet = one_network(config, own, others, seed, xT, a)
+            row, samples = one_network(config, own, others, unseen, seed, xT, a)
             torch.save(samples, kept)
-            sheet.save(kept.with_suffix(".png"))
             rows = [r for r in rows if r["trained_on"] != name] + [dict(trained_on=name) | row]
             write_text(json.dumps(head | dict(rows=rows), indent=1) + "\n", a.out)
             print(json.dumps(rows[-1]), flush=True)
-        drawn_by[name] = torch.load(kept, weights_only=True)
-    head["halves"] = alike(drawn_by["one half"], drawn_by["the other half"])
-    head["exact"] = exact_copies(config, x, order, xT, a)
+        drawn_by[name], seen_by[name] = torch.load(kept, weights_only=True), own
+    *first, last = drawn_by  # the last one shares no image with any of the others
+    head["alike"] = {name: alike(drawn_by[name], drawn_by[last]) for name in first}
+    albums = [seen_by[name][: max(a.copies)] for name in first[-1:] + [last]]
+    head["exact"], drawn_by["exact"] = exact_copies(config, *albums, xT, a)
     write_text(json.dumps(head | dict(rows=rows), indent=1) + "\n", a.out)
+    pictures(drawn_by, seen_by, a.out)
+
+
+def beside(out, name, suffix):
+    return out.with_name(f"{out.stem}_{name.replace(' ', '_')}{suffix}")
 
 
 def alike(one, two):
@@ -668,14 +678,38 @@ def alike(one, two):
     )
 
 
-def exact_copies(config, x, order, xT, a):
-    "What the exact denoiser of the first images draws."
-    own, sched = as_floats(x[order[: max(a.copies)]]), make_schedule(**config["schedule"])
-    model, n = mixture_denoiser(sched, own), min(20, a.n)
-    samples = draw_all(model, sched, xT[:n], a.steps, batch=2)
-    found = near(samples, own)[0]
-    grid(samples[:10], 10).save(a.out.with_name(f"{a.out.stem}_exact.png"))
-    return dict(seen=len(own), n=n, nearest_own=found[:, 0].mean().item())
+def album(sched, images):
+    "The exact denoiser of some images: `mixture_denoiser` by products of matrices, for one t."
+    mu = images.flatten(1).double()
+
+    def model(x, t, c=None):
+        ab = sched.alpha_bar[t[0]]
+        far = torch.cdist(x.flatten(1).double(), ab.sqrt() * mu).square()
+        x0 = (-far / (2 * (1 - ab))).softmax(1) @ mu
+        return x0_to_eps(sched, x, t, x0.reshape(x.shape).to(x))
+
+    return model
+
+
+def exact_copies(config, own, others, xT, a):
+    "What the exact denoisers of two sets of images draw: a row, and the samples of the first."
+    sched = make_schedule(**config["schedule"])
+    one, two = (draw_all(album(sched, as_floats(v)), sched, xT, a.steps) for v in (own, others))
+    return dict(seen=len(own)) | judged(one, own, others) | dict(alike=alike(one, two)), one
+
+
+def pictures(drawn_by, seen_by, out):
+    "Samples above their nearest training images, for some; the halves below one another; exact."
+    some = {name: samples[:SHOWN] for name, samples in drawn_by.items()}
+    one, two = some.pop("one half"), some.pop("the other half")
+    exact = some.pop("exact")
+    for name, samples in some.items():
+        seen = as_floats(seen_by[name])
+        rows = torch.cat([samples, seen[near(samples, seen)[1]]])
+        grid(rows, SHOWN).save(beside(out, name, ".png"))
+    grid(exact, SHOWN).save(beside(out, "exact", ".png"))
+    seen = as_floats(torch.cat([seen_by["one half"], seen_by["the other half"]]))
+    grid(torch.cat([one, two, seen[near(one, seen)[1]]]), SHOWN).save(beside(out, "halves", ".png"))
 
 
 def arguments():
