@@ -113,29 +113,31 @@ SWEEPS = dict(
     + each((50, 100, 250, 1000), *(named("ddpm", variance=v) for v in ("large", "small"))),
     few=each(
         CALLS,
+        named("dpmpp", spacing="uniform"),
+        named("ddim", spacing="uniform"),
         named("ddim"),
-        named("dpmpp"),
-        named("heun"),
+        named("heun", spacing="uniform"),
         named("ddpm", variance="small"),
     ),
     spacings=each(
         (10,),
-        named("ddim", spacing="logsnr"),
-        named("dpmpp", spacing="quadratic"),
-        named("ddim", spacing="uniform"),
-        named("ddim", spacing="karras"),
-        named("dpmpp", spacing="uniform"),
-        named("dpmpp", spacing="karras"),
-        named("dpmpp", clip_x0=True),
-        named("heun", spacing="logsnr"),
+        *(
+            named(sampler, spacing=spacing)
+            for sampler in ("ddim", "dpmpp", "heun")
+            for spacing in ("uniform", "quadratic", "logsnr", "karras")
+        ),
+        named("dpmpp", spacing="uniform", clip_x0=True),
     ),
     churn=each(
         (20,),
-        *(named("ddim", spacing="logsnr", eta=eta) for eta in (0.0, 0.3, 0.6, 1.0)),
-        *(named("heun", eta=eta) for eta in (0.3, 0.6, 1.0)),
+        *(
+            named(sampler, spacing="uniform", eta=eta)
+            for sampler in ("ddim", "heun")
+            for eta in (0.0, 0.3, 0.6, 1.0)
+        ),
     ),
     band=[
-        named("dpmpp", calls=15, w=w, low=low, high=high)
+        named("dpmpp", spacing="uniform", calls=15, w=w, low=low, high=high)
         for w in (1.5, 2.0, 3.0)
         for low, high in [(0, math.inf), (0.2, math.inf), (0, 2), (0.2, 2)]
     ],
