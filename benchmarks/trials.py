@@ -138,7 +138,7 @@ SWEEPS = dict(
     ),
     band=[
         named("dpmpp", spacing="uniform", calls=15, w=w, low=low, high=high)
-        for w in (1.5, 2.0, 3.0)
+        for w in (1.5, 2.0)
         for low, high in [(0, math.inf), (0.2, math.inf), (0, 2), (0.2, 2)]
     ],
 )
