@@ -47,7 +47,7 @@ def sections(name: str = "linear") -> dict:  # of the schedule
         raise ValueError(f"schedule.name is {' or '.join(schedules)}, not {name!r}")
     data = dict(name="cifar10", dir="data", about="", classes=[], crop=0, skip=False, holdout=0.0)
     schedule, train = dict(name=name) | defaults(schedules[name]), vars(Recipe())
-    sample = dict(sampler="ddim", steps=0, w=3.0, grid=8)  # 0 steps: the usual number
+    sample = dict(sampler="dpmpp", steps=0, w=3.0, grid=8)  # 0: as many as the sampler says
     return dict(data=data, schedule=schedule, model=defaults(UNet), train=train, sample=sample)
 
 # %% ../nbs/91_run.ipynb #798fa664
