@@ -76,14 +76,16 @@ def sampling_arguments(main):  # a function with **how
 def sampling(config: dict, **asked) -> dict:  # what the user asked for, None where he is silent
     "How to sample, whole: sampler, steps, w, grid and the sampler's options; checked by a step."
     asked, usual = {k: v for k, v in asked.items() if v is not None}, config["sample"]
-    if asked.get("sampler", usual["sampler"]) != usual["sampler"]:
+    name, T = asked.get("sampler", usual["sampler"]), config["schedule"]["T"]
+    if name != usual["sampler"]:
         usual = {k: usual[k] for k in ("w", "grid")}
-    how, T = usual | asked, config["schedule"]["T"]
-    if (name := how["sampler"]) not in SAMPLERS:
+    if name not in SAMPLERS:
         raise ValueError(f"the sampler is {' or '.join(SAMPLERS)}, not {name!r}")
-    how = options(f := SAMPLERS[name]) | how
-    if unknown := set(how) - {"sampler", "steps", "w", "grid", *options(f)}:
+    own, others = options(f := SAMPLERS[name]), set().union(*map(options, SAMPLERS.values()))
+    known = {"sampler", "steps", "w", "grid", *own}  # a config may name options of others, too
+    if unknown := (set(asked) | set(usual) - others) - known:
         raise ValueError(f"{name} has no option {min(unknown)}")
+    how = own | {k: v for k, v in usual.items() if k in known} | asked | dict(sampler=name)
     if "steps" not in asked:
         how["steps"] = min(how.get("steps") or run.defaults(f)["steps"] or T, T)
     if not (math.isfinite(how["w"]) and 1 <= how["grid"] <= 100):
