@@ -131,7 +131,6 @@ SWEEPS = dict(
     churn=each(
         (20,),
         *(named("ddim", spacing="uniform", eta=eta) for eta in (0.0, 0.3, 0.6, 1.0)),
-        named("ddim", eta=1.0),
     ),
     band=[
         named("dpmpp", spacing="uniform", calls=15, w=w, low=low, high=high)
