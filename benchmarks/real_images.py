@@ -42,7 +42,7 @@ from tqdm import tqdm
 
 import tinydiff as td
 from tinydiff.cli import cached, dataset, opened, pick_device, provenance, write_image
-from tinydiff.data import cifar10, cifar10_sample, folder, grid
+from tinydiff.data import cifar10, cifar10_sample, grid, read_image, scan
 from tinydiff.ddpm import bits_per_dim
 from tinydiff.fid import Moments, efficientnet_lite0, factor, gap, nearest
 from tinydiff.run import guard, write_text
@@ -351,7 +351,9 @@ def walk(a, model, sched, x, c) -> dict:
 def neighbours(a, config) -> dict:
     "Samples and the nearest training images."
     m, f = config["model"], efficientnet_lite0()
-    x, train = folder(a.samples, m["image_size"], m["channels"])[0][:10], dataset(config)[0]
+    paths, train = scan(Path(a.samples))[0][:10], dataset(config)[0]  # one of each class
+    x = [torch.tensor(read_image(path, m["image_size"], m["channels"])) for path in paths]
+    x = torch.stack(x)
     far, near = nearest(f.of(x), cached(f, train), 5)
     rows = [torch.cat([one[None], train[i]]) for one, i in zip(x, near)]
     write_image(grid(torch.cat(rows), 6), a.out.with_suffix(".png"))

@@ -392,8 +392,9 @@ def eval_main(
 def score(where: Path, n: int | None, f, config: dict, about: dict, own, out: Path):
     "Compare the first `n` images of a folder, all by default, with the training images."
     start, m, K = time.time(), config["model"], config["model"]["num_classes"]
-    x = data.folder(where, m["image_size"], m["channels"])[0][:n]
-    y = torch.arange(len(x)) % K if K and n else None  # ours have the classes in turn
+    paths = data.scan(where)[0][:n]
+    x, _, place = data.packed(where, paths, False, m["image_size"], m["channels"], 0)
+    y = torch.from_numpy(place) % K if K and n else None  # ours have the classes in turn
     row = fid.evaluate(fid.extract(f, x), y, reference(config, f, own))
     about |= dict(reference="train", mode=f.mode, features=f.name, features_sha256=f.sha256)
     about |= row | dict(seconds=round(time.time() - start, 1))
