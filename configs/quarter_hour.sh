@@ -6,12 +6,12 @@
 #   configs/quarter_hour.sh score out/gpu DATA          # error per quarter of t, then distances
 #   configs/quarter_hour.sh pack  out/gpu DATA          # out/gpu/run/carry: nothing in it is above 16 MiB
 #
-# The environment may set CONFIG (configs/cifar10.yaml), SETS (section.key=value ...), N (50000 samples), STEPS (50),
+# The environment may set CONFIG (configs/cifar10.yaml), SETS (section.key=value ...), N (50000 samples),
 # CHECK_MINUTES (1), PYTHON (python3) and COMPARE (1 to time a training step beside diffusers' and lucidrains').
 set -euo pipefail
 shopt -s nullglob
 stage=$1 run=$2 data=$3 minutes=${4:-9}
-config=${CONFIG:-configs/cifar10.yaml} n=${N:-50000} steps=${STEPS:-50} python=${PYTHON:-python3}
+config=${CONFIG:-configs/cifar10.yaml} n=${N:-50000} python=${PYTHON:-python3}
 export PYTHONPATH=$(cd "$(dirname "$0")/.." && pwd) TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=0
 read -ra sets <<< "${SETS:-}"
 mkdir -p "$run"
@@ -20,10 +20,14 @@ train() { # OUT MINUTES: begins, or goes on if it was cut off
     "$python" train.py --config "$config" --data "$data" --out "$1" --minutes "$2" \
         ${sets[@]+--set "${sets[@]}"} $([ ! -e "$1/last.pt" ] || echo --resume)
 }
-score() { # RUN N STEPS
+score() { # RUN N [STEPS]: few steps and the usual fifty, or so many of both
     "$python" benchmarks/real_images.py bits --ckpt "$1/ema.pt" --data "$data" --draws 1 --out "$1/bits.json"
-    "$python" eval_fid.py --ckpt "$1/ema.pt" --data "$data" --features efficientnet-lite0 --n "$2" --steps "$3" --w 1 --batch 1000 --out "$1/ddim$3_w1.json"
-    "$python" sample.py --ckpt "$1/ema.pt" --steps "$3" --w 1.5 --out "$1/grid_w1.5.png"
+    local sampler steps
+    for sampler in dpmpp ddim; do
+        steps=${3:-$([ $sampler = dpmpp ] && echo 15 || echo 50)}
+        "$python" eval_fid.py --ckpt "$1/ema.pt" --data "$data" --features efficientnet-lite0 --n "$2" --sampler $sampler --steps "$steps" --w 1 --batch 1000 --out "$1/$sampler${steps}_w1.json"
+    done
+    "$python" sample.py --ckpt "$1/ema.pt" ${3:+--steps "$3"} --w 1.5 --out "$1/grid_w1.5.png"
 }
 pack() { # RUN
     rm -rf "$1/half" "$1/carry"
@@ -50,7 +54,7 @@ train)
     train "$run/run" "$minutes"
     tail -n 1 "$run/run/metrics.jsonl"
     ;;
-score) score "$run/run" "$n" "$steps" ;;
+score) score "$run/run" "$n" ;;
 pack) pack "$run/run" ;;
 *) echo "error: the stage is check, train, score or pack, not $stage" >&2; exit 2 ;;
 esac

@@ -26,7 +26,8 @@ def numbers(results, sha256: str) -> str:  # folder of JSON files, hash of the w
         if not isinstance(row, dict) or row.get("checkpoint_sha256") != sha256:
             continue
         command, told = row["command"].replace("|", r"\|"), ("distance", "n", "bits_per_dim")
-        values = ", ".join(f"{k} {row[k]:.4g}" for k in told if row.get(k) is not None)
+        values = [(k, row[k]) for k in told if row.get(k) is not None]
+        values = ", ".join(f"{k} {v:,}" if k == "n" else f"{k} {v:.4g}" for k, v in values)
         if "distance" in row or "bits_per_dim" in row:
             lines.append(f"| {row.get('features', '')} {values} | `{command}` |")
     return "\n".join(lines)
@@ -91,7 +92,7 @@ def make_folder(src: Path, name: str, folder: Path, results, license: str) -> li
     save_folder(folder, config, weights, seen)
     if src.is_dir():
         (folder / "model.safetensors").write_bytes(raw)  # to the bit, as it was measured
-    for grid in sorted(Path(results).glob("dd[ip]m*.png"))[-1:]:
+    for grid in sorted(Path(results).glob("d[dp]*.png"))[-1:]:
         (folder / "samples.png").write_bytes(grid.read_bytes())
     table = numbers(results, hashlib.sha256(raw).hexdigest())
     write_text(model_card(name, whole(config), seen, table, license), folder / "README.md")
