@@ -344,7 +344,9 @@ def trained(config, images, x, y, out, device, draw_t=stratified_t):
     start, wall = clock(device), time.time()
     with open(os.devnull, "w") as null, contextlib.redirect_stderr(null):
         with patch("tinydiff.train.stratified_t", draw_t):
-            train_run(config | dict(train=r), x, y, out, device=device)
+            stop = train_run(config | dict(train=r), x, y, out, device=device)
+    if stop:  # a run that was cut off is no trial
+        sys.exit(128 + stop)
     return clock(device) - start, time.time() - wall
 
 
