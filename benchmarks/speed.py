@@ -39,13 +39,15 @@ precision, timed in the same rounds, and so is a step of Muon on our network's p
 quality: tinydiff (`train.py --config configs/cifar10-muon.yaml`, without classes), lucidrains and
 diffusers are trained on CIFAR-10 for as many minutes each, one after the other, as they come and
 with one seed, in one process with all cores: network, optimizer, schedule and draw of t all differ.
-Their averages at five times are sampled from with each one's own DDIM of --steps steps, and scored
-by the same features (FD-EffNetLite0, --n samples). A library that the file holds is not trained
-again. Nothing else is measured in the same call."""
+Their averages at a third, two thirds and the end (ours at a twelfth and a sixth too) are kept in
+--keep, sampled from with each one's own DDIM of --steps steps, and scored by the same features
+(FD-EffNetLite0, --n samples). What --keep and the file hold is not done again. Nothing else is
+measured in the same call."""
 
 import argparse
 import copy
 import json
+import math
 import os
 import platform
 import shlex
@@ -144,8 +146,11 @@ class Lucidrains:
             opt.zero_grad()
             ema.update()
 
-        step.average = lambda: copy.deepcopy(ema.ema_model.model)
+        step.opt, step.average = opt, lambda: copy.deepcopy(ema.ema_model.model.state_dict())
         return step
+
+    def rate(self, k, done):
+        return 1e-4
 
     def images(self, net, n, steps):
         how = dict(image_size=32, sampling_timesteps=steps, ddim_sampling_eta=0.0)
@@ -199,10 +204,14 @@ class Diffusers:
         def average():
             averaged = copy.deepcopy(net)
             ema.copy_to(averaged.parameters())
-            return averaged
+            return averaged.state_dict()
 
-        step.average = average
+        step.opt, step.average = opt, average
         return step
+
+    def rate(self, k, done):
+        "At step k, when a part `done` of the time is over: its cosine and warm-up."
+        return 1e-4 * min(1, k / 500) * (1 + math.cos(math.pi * min(done, 1))) / 2
 
     @torch.no_grad()
     def images(self, net, n, steps):
@@ -544,25 +553,25 @@ def calls(rounds: int) -> dict:
 class ByCommand:
     "What `train.py` makes in so many minutes: its averages at the marks."
 
-    name = "tinydiff"
+    name, marks = "tinydiff", (1 / 12, 1 / 6, 1 / 3, 2 / 3, 1)
     recipe = ["--config", "configs/cifar10-muon.yaml", "--set", "model.num_classes=0"]
 
-    def averages(self, x, a, marks):
+    def averages(self, x, a):
         with tempfile.TemporaryDirectory() as out:
             command = [sys.executable, CLONE / "train.py", *self.recipe, "train.save=5000"]
             command += ["--data", a.data, "--minutes", str(a.minutes), "--out", out]
             begun, path = time.time(), Path(out, "ema.pt")
             process = subprocess.Popen([*command, "--device", "cpu"])
-            for mark in marks:
+            for mark in self.marks:
                 while process.poll() is None and not (
-                    time.time() - begun > 60 * mark and path.exists()
+                    time.time() - begun > 60 * mark * a.minutes and path.exists()
                 ):
                     time.sleep(0.2)
-                if mark == marks[-1]:
+                if mark == 1:
                     process.wait()  # the last save, and a grid of samples, which counts
                 if process.poll():
                     raise RuntimeError("train.py failed")
-                yield (time.time() - begun) / 60, load(path)[:2], find(path)[2]
+                yield (time.time() - begun) / 60, find(path)[2], load(path)[:2]
 
     def images(self, found, n, steps):
         model, sched = found
@@ -573,19 +582,26 @@ class ByCommand:
 class InProcess:
     "The training step of another library, as it comes, on all cores."
 
-    batch = 16  # of both libraries' trainers
+    batch, marks = 16, (1 / 3, 2 / 3, 1)  # the batch of both libraries' trainers
 
     def __init__(self, library):
-        self.library, self.name, self.images = library, library.name, library.images
+        self.library, self.name = library, library.name
 
-    def averages(self, x, a, marks):
-        seen, begun = 0, time.time()
+    def averages(self, x, a):
+        k, begun = 0, time.time()
         step = self.library.trainer(self.library.net(0, False), x, self.batch, False, False)
-        for mark in marks:
-            while time.time() - begun < 60 * mark:
+        for mark in self.marks:
+            while (done := (time.time() - begun) / 60 / a.minutes) < mark:
+                k += 1
+                for group in step.opt.param_groups:
+                    group["lr"] = self.library.rate(k, done)
                 step()
-                seen += self.batch
-            yield (time.time() - begun) / 60, step.average(), seen
+            yield done * a.minutes, k * self.batch, step.average()
+
+    def images(self, weights, n, steps):
+        net = self.library.net(0, False)
+        net.load_state_dict(weights)
+        return self.library.images(net, n, steps)
 
 
 def quality(a, device):
@@ -596,23 +612,28 @@ def quality(a, device):
     shape = dict(image_size=32, channels=3, num_classes=0)
     features, real = reference(json.dumps(dict(data=data, model=shape)), device)
     x = cifar10(a.data)[0]
-    path = Path(a.out, "quality.json")
+    path, keep = Path(a.out, "quality.json"), Path(a.keep)
+    keep.mkdir(parents=True, exist_ok=True)
     rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     if any((r["budget"], r["n"], r["steps"]) != (a.minutes, a.n, a.steps) for r in rows):
         sys.exit(f"error: {path} has other --minutes, --n or --steps: name another --out")
-    marks = [a.minutes * part for part in (1 / 12, 1 / 6, 1 / 3, 2 / 3, 1)]
     for who in (ByCommand(), InProcess(Lucidrains()), InProcess(Diffusers())):
-        if who.name in {row["library"] for row in rows}:
-            continue
-        for minutes, net, images in list(who.averages(x, a, marks)):
+        kept = keep / f"{who.name}-{a.minutes:g}.pt"
+        if not kept.exists():
+            torch.manual_seed(0)
+            averages = list(who.averages(x, a))
+            torch.save((about(device), averages), kept)
+        how, averages = torch.load(kept, weights_only=False)
+        scored = sum(row["library"] == who.name for row in rows)
+        for minutes, images, net in averages[scored:]:
             torch.manual_seed(0)
             parts = [who.images(net, min(100, a.n - i), a.steps) for i in range(0, a.n, 100)]
             f = torch.cat([features.of(to_uint8(part)) for part in parts])
-            row = about(device) | dict(library=who.name, minutes=round(minutes, 2))
-            row |= dict(budget=a.minutes, images=images, sampler="ddim", steps=a.steps)
+            row = how | dict(library=who.name, minutes=round(minutes, 2), budget=a.minutes)
+            row |= dict(images=images, sampler="ddim", steps=a.steps)
             rows.append(row | evaluate(f, None, real))
             print(f"{who.name}, {minutes:.1f} minutes: {rows[-1]['distance']:.1f}", flush=True)
-        write_text(json.dumps(rows, indent=1) + "\n", path)
+            write_text(json.dumps(rows, indent=1) + "\n", path)
 
 
 def about(device):
@@ -652,6 +673,7 @@ def main():
     p.add_argument("--steps", type=int, default=50, help="of the samplers")
     p.add_argument("--minutes", type=float, default=60, help="of training, for quality")
     p.add_argument("--n", type=int, default=1000, help="samples, for quality")
+    p.add_argument("--keep", default="out/quality", help="folder for quality's networks")
     p.add_argument("--data", default="data")
     p.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     p.add_argument("--out", default="results/benchmarks", help="folder")
