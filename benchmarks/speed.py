@@ -605,7 +605,7 @@ class InProcess:
 
 
 def quality(a, device):
-    "Distance after so many minutes, for each library that the file does not hold."
+    "Distance after so many minutes: all are trained, then all are scored."
     from trials import reference
 
     data = dict(name="cifar10", dir=a.data)
@@ -617,13 +617,15 @@ def quality(a, device):
     rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     if any((r["budget"], r["n"], r["steps"]) != (a.minutes, a.n, a.steps) for r in rows):
         sys.exit(f"error: {path} has other --minutes, --n or --steps: name another --out")
-    for who in (ByCommand(), InProcess(Lucidrains()), InProcess(Diffusers())):
-        kept = keep / f"{who.name}-{a.minutes:g}.pt"
-        if not kept.exists():
+    everyone = ByCommand(), InProcess(Lucidrains()), InProcess(Diffusers())
+    kept = {who: keep / f"{who.name}-{a.minutes:g}.pt" for who in everyone}
+    for who in everyone:
+        if not kept[who].exists():
             torch.manual_seed(0)
             averages = list(who.averages(x, a))
-            torch.save((about(device), averages), kept)
-        how, averages = torch.load(kept, weights_only=False)
+            torch.save((about(device), averages), kept[who])
+    for who in everyone:
+        how, averages = torch.load(kept[who], weights_only=False)
         scored = sum(row["library"] == who.name for row in rows)
         for minutes, images, net in averages[scored:]:
             torch.manual_seed(0)

@@ -351,12 +351,12 @@ def trained(config, images, x, y, out, device, draw_t=stratified_t):
 
 
 def affordable(config, x, y, device, minutes):
-    "How many images a run of so many minutes may see: from what ten steps more take."
+    "How many images a run of so many minutes may see: from what fifty steps more take."
     batch, taken = config["train"]["batch"], []
-    for steps in (2, 2, 12):  # the first one compiles
+    for steps in (2, 2, 52):  # the first one compiles
         with tempfile.TemporaryDirectory() as out:
             taken.append(trained(config, steps * batch, x, y, out, device)[0])
-    step = (taken[2] - taken[1]) / 10
+    step = (taken[2] - taken[1]) / 50
     return max(1, int(minutes * 60 / step)) * batch
 
 
@@ -384,7 +384,7 @@ def run(a, candidate, seed):
     return dict(
         candidate=candidate,
         seed=seed,
-        images=images // config["train"]["batch"] * config["train"]["batch"],
+        images=-(-images // config["train"]["batch"]) * config["train"]["batch"],
         seconds=round(seconds, 1),
         wall_seconds=round(wall, 1),
         parameters=sum(p.numel() for p in net.parameters()),
@@ -423,6 +423,9 @@ def about(a):
 
 def compare(a):
     "Train what is still missing in the file."
+    base = read_config(a.config, a.set)  # the file stands for itself, whatever becomes of it
+    base["data"].pop("dir")
+    bf16 = use_bf16(base["train"]["precision"], torch.device(a.device))
     settings = dict(
         budget=dict(images=a.images, minutes=a.minutes),
         n=a.n,
@@ -433,6 +436,7 @@ def compare(a):
         set=list(a.set),
         threads=a.threads,
         every_ema=a.every_ema,
+        training_precision="bf16" if bf16 else "fp32",
     )
     a.set += [f"data.dir={a.data}"] if a.data else []
     old = json.loads(a.out.read_text(encoding="utf-8")) if a.out.exists() else dict(rows=[])
@@ -441,8 +445,6 @@ def compare(a):
     rows = old["rows"]
     done = {(row["candidate"], row["seed"]) for row in rows}
     todo = [(c, s) for s in range(a.seeds) for c in a.candidates if (c, s) not in done]
-    base = read_config(a.config, a.set)  # the file stands for itself, whatever becomes of it
-    base["data"].pop("dir")
     head = about(a) | settings | dict(base=base)
     for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(k, str(a.threads))

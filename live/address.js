@@ -31,7 +31,8 @@ export function fromAddress() {
     if (name in RANGES) state[name] = inRange(name, text) ?? state[name];
     else if (!(name in CHOICES) || CHOICES[name].includes(text)) state[name] = text;
   }
-  return { state, go: given.has("go") };
+  const isOurs = [...Object.keys(USUAL), "go"].some(name => given.has(name));
+  return { state, go: given.has("go"), isOurs };
 }
 
 const usesEta = ({ sampler, eta }) => sampler == "ddim" && eta > 0;
@@ -62,7 +63,8 @@ export function command(state, label) {
   return ["uv run sample.py", model == USUAL.model ? "" : `--ckpt checkpoints/${model}`,
     label ? `--label ${label} --w ${w}` : "",
     `--sampler ${sampler} --steps ${steps} --spacing ${spacing}`,
-    usesEta(state) ? `--eta ${eta}` : "", `--seed ${seed} --grid 1 --precision fp32`,
+    usesEta(state) ? `--eta ${eta}` : "",
+    `--seed ${seed} --grid 1 --precision fp32 --device cpu`,
   ].filter(Boolean).join(" ");
 }
 

@@ -47,7 +47,7 @@ def bundle(name: str, **constants) -> str:
     "A source and all that it imports as one short script."
     define = [f"--define:{k}={json.dumps(v)}" for k, v in constants.items()]
     command = [ESBUILD, here / name, "--bundle", "--minify", "--loader:.wasm=base64", *define]
-    done = subprocess.run([*command, "--charset=utf8"], capture_output=True, check=True)
+    done = subprocess.run([*command, "--charset=utf8"], stdout=subprocess.PIPE, check=True)
     return done.stdout.decode()
 
 

@@ -17,8 +17,19 @@ export function controls(state, changed) {
       values[name].textContent = state[name];
       changed(kind);
     };
-    input.oninput = take("knob");
-    input.onchange = take("picture");
+    let timer = null; // a slider that comes back to where it was tells of no change
+    const rest = () => {
+      if (timer == null) return;
+      clearTimeout(timer);
+      timer = null;
+      take("picture")();
+    };
+    input.oninput = () => {
+      take("knob")();
+      clearTimeout(timer);
+      timer = setTimeout(rest, 400);
+    };
+    input.onchange = rest;
     inputs[name] = input;
     values[name] = el("output", { htmlFor: id });
     return el("div", { className: "live-knob" },

@@ -98,7 +98,7 @@ export function plane(limit) {
       g.stroke();
     },
     shade(n, color) { // n x n cells; color(x, y) is [r, g, b, a] of the one around (x, y)
-      const small = new OffscreenCanvas(n, n), image = new ImageData(n, n);
+      const small = el("canvas", { width: n, height: n }), image = new ImageData(n, n);
       for (let row = 0; row < n; row++)
         for (let column = 0; column < n; column++) {
           const x = ((2 * column + 1) / n - 1) * limit, y = (1 - (2 * row + 1) / n) * limit;

@@ -5,9 +5,10 @@ import { schedule } from "./sampler.js";
 // A page that is opened from disk may not fetch, but it may load a script.
 function fromDisk(folder) {
   return new Promise((done, fail) => {
-    window.tinydiffCheckpoint = (config, text) =>
-      done({ config, file: Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer });
     const script = el("script", { src: `${folder}/model.js` });
+    script.take = (config, text) =>
+      done({ config, file: Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer });
+    window.tinydiffCheckpoint = (...what) => document.currentScript.take(...what);
     script.onerror = () => fail(Error(`${folder}/model.js is not there`));
     document.head.append(script);
   });
@@ -35,9 +36,13 @@ async function networks(n, make) {
   const workers = Array.from({ length: n }, () => {
     const worker = new Worker(url);
     worker.onmessage = ({ data: { id, out, error } }) => {
-      const { done, fail } = waiting.get(id);
+      const { done, fail } = waiting.get(id) ?? {};
       waiting.delete(id);
-      error ? fail(Error(error)) : done(out);
+      error ? fail?.(Error(error)) : done?.(out);
+    };
+    worker.onerror = e => {
+      for (const { fail } of waiting.values()) fail(Error(e.message || "no worker starts here"));
+      waiting.clear();
     };
     return worker;
   });

@@ -20,14 +20,17 @@ function mount(root) {
     return root.append(el("p", {}, why, " The film shows it at work."), film);
   }
   const { state, go } = fromAddress(), note = el("p", { className: "live-note", role: "status" });
+  let clicks = 0;
   const start = async name => {
+    const mine = ++clicks;
     note.textContent = "Loading the network …";
     try {
       await openModel(`${root.dataset.folder}/${name}`, wasm);
+      if (mine != clicks) return;
       root.replaceChildren();
-      live(root, { ...state, model: name });
+      live(root, { ...fromAddress().state, model: name });
     } catch (error) {
-      note.textContent = window.liveError = error.message;
+      if (mine == clicks) note.textContent = window.liveError = error.message;
     }
   };
   const cards = Object.entries(MODELS).map(([name, { title, about, megabytes }]) =>
@@ -41,22 +44,26 @@ function live(root, state) {
   const note = el("p", { className: "live-note", role: "status" }), code = el("code");
   const about = el("p", { className: "live-about" });
   const see = pictures(tell), move = controls(state, changed);
-  let model, job = 0, wanted = null, running = null;
+  let model, loaded, job = 0, wanted = null, running = null; // `loaded` is the name of `model`
 
-  const labels = () => (model.names.length ? state.class.split(",") : [undefined]);
+  const labels = how => (model.names.length ? how.class.split(",") : [undefined]);
   const address = () => toAddress(state, model.names.length > 0);
   const link = () => location.href.replace(/#.*/, "") + address() + "&go";
   const copy = (text, title, what) => {
     const b = button(text, title, async () => {
-      await navigator.clipboard.writeText(what());
+      try {
+        await navigator.clipboard.writeText(what());
+      } catch {
+        return prompt(title, what()); // a page without https may not write there
+      }
       b.textContent = "Copied";
       setTimeout(() => { b.textContent = text; }, 1500);
     });
     return b;
   };
   function pin() {
-    const { label, states, isFinal } = see.shown();
-    if (isFinal) see.pin({ x: states.at(-1).x, text: describe(state, label) });
+    const { label, how, states, isFinal } = see.shown() ?? {};
+    if (isFinal) see.pin({ x: states.at(-1).x, text: describe(how, label) });
   }
   root.append(el("div", { className: "live-box" }, move.tabs, move.classes, see.stage, see.scrub,
     see.strips, note, move.knobs, el("div", { className: "live-buttons" },
@@ -66,18 +73,27 @@ function live(root, state) {
       el("pre", { tabIndex: 0 }, code), copy("Copy", "Copy the command", () => code.textContent)),
     about));
   window.addEventListener("hashchange", () => {
-    Object.assign(state, fromAddress().state);
+    const { state: given, isOurs } = fromAddress();
+    if (!isOurs) return; // but a place on this page
+    Object.assign(state, given);
     changed("model");
   });
   changed("model");
 
   async function changed(kind) {
     if (kind == "model") {
+      const name = state.model;
       note.textContent = "Loading the network …";
       try {
-        model = await openModel(`${root.dataset.folder}/${state.model}`, wasm);
+        const opened = await openModel(`${root.dataset.folder}/${name}`, wasm);
+        if (name != state.model) return; // another one was chosen meanwhile
+        [model, loaded] = [opened, name];
       } catch (error) {
+        if (name != state.model) return;
         note.textContent = window.liveError = error.message;
+        Object.assign(state, see.shown()?.how, { model: loaded }); // as what is shown
+        move.refresh();
+        if (!running) work();
         return;
       }
       move.fit(model);
@@ -95,7 +111,7 @@ function live(root, state) {
     if (!running) work();
   }
   async function work() {
-    while (wanted) {
+    while (wanted && state.model == loaded) { // else it waits for the network
       [running, wanted] = [wanted, null];
       try {
         await draw(running, job);
@@ -111,15 +127,16 @@ function live(root, state) {
     return slerp(x, generator(state.to)(model.count), state.walk); // chapter 10, Eq. (8)
   }
   async function draw(kind, mine) {
-    const { sampler, spacing, eta, w } = state, { net, sched, predict, names } = model;
-    const steps = kind == "knob" ? Math.min(state.steps, PREVIEW) : state.steps;
+    const how = { ...state }, { sampler, spacing, eta, w } = how;
+    const { net, sched, predict, names } = model;
+    const steps = kind == "knob" ? Math.min(how.steps, PREVIEW) : how.steps;
     const isFilm = kind == "anew" || kind == "model", xT = noise(), start = performance.now();
-    const rows = labels().map(label => ({ label, states: [] }));
+    const rows = labels(how).map(label => ({ label, how, states: [] }));
     delete window.liveResult;
     if (isFilm) see.begin(rows, steps);
     async function fill(row) {
       const { ask, calls } = denoiser(net, sched, predict, names.indexOf(row.label), w);
-      const randn = generator(state.seed + 1); // the dice of η, as sample.py throws them
+      const randn = generator(how.seed + 1); // the dice of η, as sample.py throws them
       let before = xT;
       for await (const s of SAMPLERS[sampler](ask, sched, xT, { steps, spacing, eta, randn })) {
         if (mine != job) return;
@@ -134,15 +151,15 @@ function live(root, state) {
     if (mine != job) return;
     if (!isFilm) see.begin(rows, steps);
     if (kind == "knob") return;
-    history.replaceState(null, "", address());
     tell(see.shown());
+    if (state.model == loaded) history.replaceState(null, "", address());
   }
-  function tell({ label, states, ms, calls, isFinal }) { // what is shown
+  function tell({ label, how, states, ms, calls, isFinal }) { // what is shown
     if (!isFinal) return;
     const seconds = (ms / 1000).toFixed(2);
     const cost = `${calls} calls of the network, ${seconds} s here`;
-    note.textContent = `${describe(state, label)}: ${cost}.`;
-    code.textContent = labels().map(name => command(state, name)).join("\n");
+    note.textContent = `${describe(how, label)}: ${cost}.`;
+    code.textContent = labels(how).map(name => command(how, name)).join("\n");
     see.compare();
     window.liveResult = { x: states.at(-1).x, ms, calls };
   }

@@ -36,13 +36,13 @@ mount("paths", (box, root) => {
     ["Play", "Play the walk", play],
     [`${start.points} points`, `Drop ${start.points} other points of noise`, () => {
       xT = normal(++seed)(2 * start.points);
-      walk().then(play);
+      walk().then(playUnasked);
     }],
     ["One point", "Drop one point of noise", () => add(normal(++seed)(2))],
     ["Clear", "Remove all points", () => { xT = new Float32Array(0); walk(); }]));
 
   // A click or a touch drops a point of noise; a stroke of the mouse drops many.
-  let stroke = null;
+  let stroke = null, byMouse = false; // not every browser's click says what made it
   const isFar = p => !stroke || Math.hypot(p[0] - stroke[0], p[1] - stroke[1]) > 0.15;
   function drop(e) {
     const p = view.where(e);
@@ -57,13 +57,14 @@ mount("paths", (box, root) => {
   const isMouse = e => e.pointerType == "mouse";
   canvas.onpointerdown = e => {
     stroke = null;
-    if (isMouse(e) && e.button == 0) drop(e);
+    byMouse = isMouse(e);
+    if (byMouse && e.button == 0) drop(e);
   };
   canvas.onpointermove = e => isMouse(e) && e.buttons == 1 && drop(e);
   canvas.onclick = e => {
     stroke = null;
-    if (!isMouse(e)) drop(e);
-    walk().then(play);
+    if (!byMouse) drop(e);
+    walk().then(playUnasked);
   };
 
   async function walk() {
@@ -93,9 +94,11 @@ mount("paths", (box, root) => {
   function stop() {
     cancelAnimationFrame(playing);
   }
+  function playUnasked() {
+    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) play();
+  }
   function play() {
     stop();
-    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
     const begin = performance.now(), last = film.length - 1;
     const frame = now => {
       const k = Math.min(last, Math.floor(((now - begin) / 2000) * (last + 1)));

@@ -22,16 +22,25 @@ export function pictures(selected) { // hears which row is shown large
     el("label", { htmlFor: "live-step" }, "step"), scrubber, place);
   const strips = el("div", { className: "live-strips" });
   let rows = [], size = 32, T = 1000, steps = 1, row = 0, at = 0, keep = null;
-  scrubber.oninput = () => show(+scrubber.value);
+  let way = 1; // how far along the reader looks, from 0 to 1
+  function look(k) {
+    way = steps > 1 ? Math.max(k, 0) / (steps - 1) : 1;
+    show(k);
+  }
+  scrubber.oninput = () => look(+scrubber.value);
 
   // A strip has room for so many steps; several rows leave out the noise.
   function strip(r, i) {
     const lines = rows.length == 1 ? 2 : 1, frames = Math.min(steps, innerWidth < 600 ? 10 : 20);
     const gap = size / 16, stride = size + gap;
     const canvas = el("canvas", { width: frames * stride - gap, height: lines * stride - gap });
+    canvas.style.maxWidth = `${4.5 * frames}rem`; // a strip, even if there is one frame
     const title = button(r.label ?? "face", `Show ${r.label ?? "face"} large`, () => select(i, at));
     canvas.setAttribute("aria-hidden", true); // its states are those of the scrubber
-    canvas.onclick = e => select(i, Math.floor((e.offsetX / canvas.clientWidth) * steps));
+    canvas.onclick = e => {
+      const k = Math.floor((e.offsetX / canvas.clientWidth) * frames);
+      select(i, places[Math.max(0, Math.min(k, frames - 1))]);
+    };
     const every = frames > 1 ? (steps - 1) / (frames - 1) : 1;
     const places = Array.from({ length: frames }, (_, k) => Math.round(k * every));
     Object.assign(r, { title, draw: (state, k) => {
@@ -43,9 +52,8 @@ export function pictures(selected) { // hears which row is shown large
     return el("div", { className: "live-row" }, ...(lines == 1 ? [title] : []), canvas);
   }
   function begin(newRows, newSteps) { // as many states will come for each row
-    const wasLast = at == steps - 1;
     [rows, steps, row] = [newRows, newSteps, Math.min(row, newRows.length - 1)];
-    at = wasLast ? steps - 1 : Math.min(at, steps - 1);
+    at = Math.round(way * (steps - 1));
     strips.replaceChildren(...rows.map(strip));
     scrubber.max = steps - 1;
     mark();
@@ -55,7 +63,9 @@ export function pictures(selected) { // hears which row is shown large
   function add(r) { // its last state is new
     const k = r.states.length - 1;
     r.draw(r.states[k], k);
-    if (r == rows[row]) show(k);
+    if (r != rows[row]) return;
+    way = 1; // a film leads to its end
+    show(k);
   }
   function mark() {
     rows.forEach((r, i) => r.title.setAttribute("aria-pressed", i == row));
@@ -63,7 +73,7 @@ export function pictures(selected) { // hears which row is shown large
   function select(i, k) {
     row = i;
     mark();
-    show(Math.min(k, rows[row].states.length - 1));
+    look(Math.min(k, rows[row].states.length - 1));
     selected(rows[row]);
   }
   function show(k) {

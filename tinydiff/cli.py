@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
+import yaml
 from fastcore.script import call_parse
 from PIL import Image
 from tqdm import tqdm
@@ -86,6 +87,10 @@ def sampling(config: dict, **asked) -> dict:  # what the user asked for, None wh
     if unknown := (set(asked) | set(usual) - others) - known:
         raise ValueError(f"{name} has no option {min(unknown)}")
     how = own | {k: v for k, v in usual.items() if k in known} | asked | dict(sampler=name)
+    for k, v in own.items():
+        if not isinstance(how[k], (int, float) if isinstance(v, float) else type(v)):
+            hint = " (YAML reads 1e-1 as text: write 1.0e-1)" * isinstance(v, float)
+            raise ValueError(f"{k} must be a {type(v).__name__}, got {how[k]!r:.30}{hint}")
     if "steps" not in asked:
         how["steps"] = min(how.get("steps") or run.defaults(f)["steps"] or T, T)
     if not (math.isfinite(how["w"]) and 1 <= how["grid"] <= 100):
@@ -165,7 +170,7 @@ def train_main(
     if not 0 <= minutes < math.inf or minutes and images:
         raise ValueError("--minutes takes a number above 0, and stands in the place of --images")
     given = {"data.dir": data, "train.images": images, "train.seed": seed}
-    given = [f"{k}={json.dumps(v)}" for k, v in given.items() if v is not None]
+    given = [f"{k}={yaml.safe_dump(v)}" for k, v in given.items() if v is not None]
     out = user_path(out or Path("out") / Path(config).stem)
     config = run.read_config(user_path(config), [*(set or []), *given])
     sampling(config)
@@ -282,7 +287,9 @@ def sample_main(
     if gif:
         long = dict(duration=[60] * (len(film) - 1) + [2000], loop=0)
         write_image(film[0], user_path(gif), save_all=True, append_images=film[1:], **long)
-    rows = [config["data"]["classes"][i] for i in labels or range(config["model"]["num_classes"])]
+    K = config["model"]["num_classes"]
+    names = config["data"]["classes"] or [str(k) for k in range(K)]
+    rows = [names[k] for k in labels or range(K)]
     print(f"{out}, {gif}" if gif else out, "rows:", ", ".join(rows[: how["grid"]]) or "all alike")
 
 # %% ../nbs/92_cli.ipynb #34a91922
@@ -324,7 +331,7 @@ def reference(config: dict, features, own):
     "What samples are compared with: a `Real`, or clean-fid's own moments where they can be had."
     d, told = config["data"], []
     if features.name == "FID" and d["name"] == "cifar10" and not own:
-        if moments := fid.published(features.mode, "train"):
+        if moments := fid.published(features.mode):
             return moments
     for train in [True] + [False] * (d["name"] == "cifar10" or d["holdout"] > 0):
         x, y, names = dataset(config, train)
@@ -353,8 +360,8 @@ def provenance(path: Path, model) -> dict:
 @sampling_arguments
 def eval_main(
     ckpt: str = None,  # .pt file, folder or hub id; by default checkpoints/cifar10 of a clone
-    n: int = 50_000,  # samples
-    samples: str = None,  # score the images of this folder, and draw none
+    n: int = None,  # samples, 50,000 by default
+    samples: str = None,  # score all images of this folder, and draw none
     features: Annotated[str, dict(choices=["inception", "efficientnet-lite0"])] = "inception",
     mode: Annotated[str, dict(choices=["legacy_tensorflow", "clean"])] = "legacy_tensorflow",
     inception: str = None,  # a copy of inception-2015-12-05.pt, which is downloaded otherwise
@@ -366,6 +373,9 @@ def eval_main(
     **how,
 ):
     "Measure samples against real images. Example: eval_fid.py --n 10000 --mode clean"
+    if samples and n:
+        raise ValueError("--samples measures all images of its folder: leave out --n")
+    n = 50_000 if n is None else n
     if n < 2 or batch < 1:
         raise ValueError(f"--n is at least 2, and --batch at least 1: {n}, {batch}")
     torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32
@@ -385,7 +395,8 @@ def eval_main(
             draw_samples(where, model, sched, config, how, about, n, batch, seed)
         if first:
             what = samples.strip("./").replace("/", "-") if samples else what
-            file = Path("results") / name / f"{what}_{kind}_n{n}.json"
+            count = "" if samples else f"_n{n}"
+            file = Path("results") / name / f"{what}_{kind}{count}.json"
             score(where, None if samples else n, f, config, about, own, user_path(out or file))
 
 
@@ -397,6 +408,6 @@ def score(where: Path, n: int | None, f, config: dict, about: dict, own, out: Pa
     y = torch.from_numpy(place) % K if K and n else None  # ours have the classes in turn
     row = fid.evaluate(fid.extract(f, x), y, reference(config, f, own))
     about |= dict(reference="train", mode=f.mode, features=f.name, features_sha256=f.sha256)
-    about |= row | dict(seconds=round(time.time() - start, 1))
+    about |= row | dict(scoring_seconds=round(time.time() - start, 1))
     write_text(json.dumps(about, indent=1, allow_nan=False, ensure_ascii=False) + "\n", out)
     print(f"{f.name} {row['distance']:.2f}, {row['n']:,} samples; all of it is in {out}")

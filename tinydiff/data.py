@@ -173,7 +173,7 @@ def write_pack(npy: Path, paths: list, skip: bool, size: int, channels: int, cro
             good.append(i)
         except ValueError as e:
             broken.append(str(e))
-    if broken and not skip:
+    if broken and not (skip and good):
         raise ValueError(f"{len(broken):,} broken images, see data.skip: {'; '.join(broken[:20])}")
     x.flush()
     del x  # Windows renames no file that is mapped

@@ -7,11 +7,10 @@ __all__ = ['ddpm', 'gaussian_kl', 'decoder_nll', 'step_var', 'bound_terms', 'bit
 
 # %% ../nbs/04_ddpm.ipynb #237b34da
 import math
-import operator
 import torch
 from tqdm import tqdm
 from .forward import State, denoise, noise_like, q_posterior, q_sample
-from .schedule import Schedule, at, like, timesteps
+from .schedule import Schedule, at, like, timesteps, whole_number
 
 # %% ../nbs/04_ddpm.ipynb #edbd99b3
 @torch.no_grad()
@@ -104,21 +103,6 @@ def bound_terms(
     terms = nats / math.log(2), prior / math.log(2), (eps_hat - eps) ** 2
     return tuple(v.flatten(1).mean(1) for v in terms)
 
-# %% ../nbs/04_ddpm.ipynb #787f173c
-def whole_up_to(
-    name: str,  # of the argument, for the message
-    n,  # anything
-    most: int,  # the highest that makes sense
-) -> int:  # `n`, if it is a whole number in 1..most, NumPy's too; else ValueError
-    "A count as an int."
-    try:
-        k = 0 if isinstance(n, bool) else operator.index(n)
-    except TypeError:
-        k = 0
-    if not 1 <= k <= most:
-        raise ValueError(f"{name} must be a whole number from 1 to {most:,}, got {n}")
-    return k
-
 # %% ../nbs/04_ddpm.ipynb #8ad851ad
 def deal(
     images: int,  # how many there are
@@ -174,8 +158,9 @@ def bits_per_dim(
         raise ValueError(f"bits are counted for uint8 images, not for {x0.dtype}")
     if c is not None and len(c) != len(x0):
         raise ValueError(f"there are {len(c)} labels for {len(x0)} images: give one for each")
-    per_t = whole_up_to("per_t", per_t, len(x0))
-    batch = whole_up_to("batch", batch, 1_000_000)
+    rule = "{} must be a whole number from 1 to {:,}"
+    per_t = whole_number(per_t, 1, len(x0), rule.format("per_t", len(x0)))
+    batch = whole_number(batch, 1, 1_000_000, rule.format("batch", 1_000_000))
     who, t, seeds = deal(len(x0), sched.T, per_t, seed)
 
     def ask(x, t, c):

@@ -24,7 +24,7 @@ def walk(model, sched, x, ts, c=None, clip_x0=False):  # `ts`: levels, falling o
 def img2img(
     model,  # a denoiser: eps = model(x, t, c)
     sched: Schedule,
-    x0: torch.Tensor,  # (B, C, H, W) pictures, float in [-1, 1], else ValueError
+    x0: torch.Tensor,  # (B, C, H, W) pictures in [-1, 1]; ValueError if not float
     strength: float,  # where to enter, as a share of T: above 0, at most 1, else ValueError
     c: torch.Tensor | None = None,  # (B,) int64 labels, -1 for none
     steps: int = 50,  # of a whole walk, 1..T; only those below the entry are taken

@@ -157,12 +157,12 @@ def inception(
     return Features("FID", of, 2048, hashlib.sha256(file.read_bytes()).hexdigest(), mode)
 
 
-def published(mode: str, split: str):  # as for `inception`; "train" or "test"
-    "clean-fid's own .mean and .cov of CIFAR-10, or None with a warning."
+def published(mode: str):  # as for `inception`
+    "clean-fid's own .mean and .cov of CIFAR-10's training images, or None with a warning."
     from cleanfid.features import get_reference_statistics
 
     try:
-        mean, cov = get_reference_statistics("cifar10", 32, mode, split=split)
+        mean, cov = get_reference_statistics("cifar10", 32, mode, split="train")
     except Exception as e:  # noqa: BLE001  somebody else's download and file
         reason = f"clean-fid's statistics of CIFAR-10 cannot be had ({type(e).__name__})"
         warnings.warn(f"{reason}: measure images in their place", stacklevel=2)

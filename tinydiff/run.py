@@ -75,9 +75,11 @@ def whole(config: dict) -> dict:  # sections as read from YAML, maybe partial
         if type(value) is not type(default):
             raise ValueError(f"{name}.{key} is of the type of {default!r}, not {value!r:.60}")
         known[key] = value
-    names, K = len(full["data"]["classes"]), full["model"]["num_classes"]
-    if names not in (0, K):
-        raise ValueError(f"data.classes has {names} names, and model.num_classes is {K}")
+    names, K = full["data"]["classes"], full["model"]["num_classes"]
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("data.classes holds names: put each of them into quotes")
+    if len(names) not in (0, K):
+        raise ValueError(f"data.classes has {len(names)} names, and model.num_classes is {K}")
     try:
         Recipe(**full["train"]), make_schedule(**full["schedule"]), outline(full["model"])
     except TypeError as e:
@@ -100,7 +102,10 @@ def read_config(path, sets=()) -> dict:  # a YAML file, section.key=value string
 def atomic_write(path):
     "A file for bytes, which takes the place of `path` when it is whole and on the disk."
     with atomic_save(path) as f:
-        yield f
+        try:
+            yield f
+        except RuntimeError as e:  # what PyTorch makes of a write that the system refused
+            raise (e.__context__ if isinstance(e.__context__, OSError) else e) from None
         f.flush()
         os.fsync(f.fileno())
         os.fchmod(f.fileno(), 0o644)
@@ -148,7 +153,8 @@ def find(src) -> tuple:  # config, weights, images seen
     "Any checkpoint: a .pt file, a folder, or the id of one on the hub."
     if (path := on_disk(src)).suffix == ".pt":
         ckpt = read_checkpoint(path)
-        average = next(iter(ckpt["ema"].values())) if "ema" in ckpt else ckpt["net"]
+        with reading(path):
+            average = next(iter(ckpt["ema"].values())) if "ema" in ckpt else ckpt["net"]
         return ckpt["config"], average, ckpt["images"]
     with reading(path):
         config = json.loads((path / "config.json").read_text(encoding="utf-8"))
@@ -189,6 +195,8 @@ def processes(device: torch.device):
         yield device
         return
     if device.type == "cuda":
+        if (n := torch.cuda.device_count()) < int(os.environ["LOCAL_WORLD_SIZE"]):
+            raise ValueError(f"--nproc-per-node is above the number of GPUs here, {n}: lower it")
         torch.cuda.set_device(device := torch.device("cuda", int(os.environ["LOCAL_RANK"])))
     store, rank, world = next(dist.rendezvous("env://"))
     life = os.environ["TORCHELASTIC_RESTART_COUNT"]  # an earlier one left its addresses
@@ -207,7 +215,8 @@ def stop_signals():
     with contextlib.ExitStack() as after:
         with contextlib.suppress(ValueError):  # outside the main thread, signals are left alone
             for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                after.callback(signal.signal, s, signal.signal(s, lambda n, _: got.append(n)))
+                if signal.getsignal(s) != signal.SIG_IGN:  # nohup ignores the last one
+                    after.callback(signal.signal, s, signal.signal(s, lambda n, _: got.append(n)))
         yield got
 
 # %% ../nbs/91_run.ipynb #05532c1f
@@ -218,7 +227,7 @@ def guard(main):  # a program's function
     def program(*args, **kw):
         try:
             return main(*args, **kw)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, EOFError):  # Ctrl-C, and Ctrl-D or no keyboard at a question
             sys.exit(130)
         except (ValueError, OSError, FloatingPointError, MemoryError, RuntimeError) as e:
             said = str(e).removeprefix(f"[Errno {getattr(e, 'errno', 0)}] ")
@@ -231,7 +240,8 @@ def guard(main):  # a program's function
                 said = "lost touch with another process: --resume goes on"
             elif isinstance(e, RuntimeError):
                 raise
-            if os.environ.get("RANK", "0") == "0" or lost:  # once, not by each process
+            alone = lost or said.startswith("no memory")  # the others may be well
+            if os.environ.get("LOCAL_RANK", "0") == "0" or alone:  # once on each machine
                 print("error: " + " ".join(said.split()), file=sys.stderr)
             sys.exit(2)
 
@@ -320,6 +330,8 @@ class Run:
             r.start = seen // r.batch * r.batch
             if r.start >= r.images:
                 raise ValueError(f"{init} has seen {seen:,} images, which count: ask for more")
+        else:
+            r.start = 0  # a config of a run that went on from another one may say more
         apart = use_bf16(r.precision, device) and self.device.type == "cpu"
         layout = torch.contiguous_format if apart else torch.channels_last
         self.net.to(device, memory_format=layout)
@@ -337,7 +349,8 @@ class Run:
         "Take the weights of a checkpoint, unless its config differs where it must not."
         theirs, ours = whole(theirs), self.base
         fixed = [(s, k) for s in ("model", "schedule") for k in ours[s] if k != "dropout"]
-        fixed += [("train", k) for k in ("predict", *train)] + [("data", "classes")] * bool(train)
+        fixed += [("train", k) for k in ("predict", *train)]
+        fixed += [("data", k) for k in ("name", "crop", "holdout", "classes")] * bool(train)
         for s, k in fixed:
             if (a := theirs[s].get(k)) != (b := ours[s].get(k)):
                 raise ValueError(f"{what} has {s}.{k} {a!r:.30}, not {b!r:.30}: keep it")
@@ -371,12 +384,15 @@ def train_run(
 ) -> int | None:  # the signal that stopped the run, or None when it is complete
     "Train until `train.images` are seen; a signal stops it after a step, with everything saved."
     out, (rank, world) = Path(out), ranks()
+    if minutes:
+        config = config | dict(train=config["train"] | dict(images=UNKNOWN))
     with contextlib.nullcontext() if rank else FileLock(out / ".lock", timeout=0):
         run = Run(config, out, device, init, resume)
         net, r, y = run.net, run.r, y if run.net.num_classes else None
         net = torch.nn.parallel.DistributedDataParallel(net) if world > 1 else net
         if run.device.type == "cuda":
-            x = x.to(device) if x.nbytes < torch.cuda.mem_get_info(device)[0] / 2 else x
+            free, _ = torch.cuda.mem_get_info(run.sched.beta.device)
+            x = x.to(device) if x.nbytes < free / 2 else x
             net = torch.compile(net)
         data = batches(x, y, r.batch, r.flip, r.seed, run.seen // r.batch, rank, world, device)
         steps = fit(net, run.sched, data, r, run.ema, run.opt, run.seen, rank, world)
@@ -386,7 +402,6 @@ def train_run(
 def follow(run: Run, steps, minutes: float) -> int | None:  # as `train_run`
     "Show, log and save the steps of a run."
     r, stop = run.r, None
-    r.images = UNKNOWN if minutes else r.images
     show = dict(unit="img", unit_scale=True, desc="training", disable=ranks()[0] > 0)
     with stop_signals() as got, tqdm(initial=run.seen, **show) as bar:
         for step in in_time(steps, r, minutes):

@@ -40,7 +40,7 @@ CARD = """---
 # {{ name }}
 
 A denoising diffusion model of {{ size }}x{{ size }} images with {{ parameters }} parameters.
-Classes: {{ classes or "none" }}. Some samples, not selected, are in `samples.png`.
+Classes: {{ classes or "none" }}.{{ picture }}
 
 ## Use
 
@@ -62,13 +62,16 @@ A sample may resemble a training image: look at its nearest neighbors before you
 """
 
 
-def model_card(name: str, config: dict, seen: int, table: str, license: str) -> str:
+def model_card(name: str, config: dict, seen: int, table: str, license: str, picture: bool) -> str:
     "Data, recipe, numbers and limits of a checkpoint, as Markdown with the header of the hub."
     tags = ["unconditional-image-generation", "diffusion", "ddpm", "ddim"]
     head = ModelCardData(license=license, library_name="tinydiff", tags=tags)
     d, n = config["data"], sum(p.numel() for p in outline(config["model"]).parameters())
-    data = {"cifar10": "CIFAR-10 (Alex Krizhevsky, 2009)"}.get(d["name"], "a folder of images")
+    cifar = "CIFAR-10 (Alex Krizhevsky, 2009)"
+    sheet = f"1,000 test images of {cifar}"
+    data = {"cifar10": cifar, "cifar10-sample": sheet}.get(d["name"], "a folder of images")
     told = config["schedule"] | config["train"] | dict(about=d["about"], data=data, numbers=table)
+    told |= dict(picture=" Some samples, not selected, are in `samples.png`." * picture)
     told |= dict(size=config["model"]["image_size"], parameters=f"{n:,}", seen=f"{seen:,}")
     told |= dict(name=name, schedule=config["schedule"]["name"], classes=", ".join(d["classes"]))
     return str(ModelCard.from_template(head, template_str=CARD, **told))
@@ -92,10 +95,13 @@ def make_folder(src: Path, name: str, folder: Path, results, license: str) -> li
     save_folder(folder, config, weights, seen)
     if src.is_dir():
         (folder / "model.safetensors").write_bytes(raw)  # to the bit, as it was measured
-    for grid in sorted(Path(results).glob("d[dp]*.png"))[-1:]:
+    (folder / "samples.png").unlink(missing_ok=True)  # of an earlier call
+    grids = sorted(Path(results).glob("d[dp]*.png"))[-1:]
+    for grid in grids:
         (folder / "samples.png").write_bytes(grid.read_bytes())
     table = numbers(results, hashlib.sha256(raw).hexdigest())
-    write_text(model_card(name, whole(config), seen, table, license), folder / "README.md")
+    card = model_card(name, whole(config), seen, table, license, bool(grids))
+    write_text(card, folder / "README.md")
     return sorted(folder.iterdir())
 
 
@@ -112,7 +118,10 @@ def publish_main(
 ):
     "Upload a checkpoint to the hub. Example: publish.py --ckpt out/a/ema.pt --repo user/name"
     path, folder = Path(ckpt).expanduser(), Path(out or f"out/hub/{repo.split('/')[-1]}")
-    run = (path.parent if path.suffix else path).resolve().name
+    run = (path.parent if path.suffix == ".pt" else path).resolve().name
+    if path.suffix == ".pt":  # ema-50000.pt and last.pt are measured by themselves
+        average = path.stem.removeprefix("ema").removeprefix("-")
+        run = "-".join([run, average]).removesuffix("-")
     results, folder = Path(results or f"results/{run}").expanduser(), folder.expanduser()
     for f in make_folder(path, repo, folder, results, license):
         print(f"{f.stat().st_size:>12,} bytes  {f}")

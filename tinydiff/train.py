@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Step', 'diffusion_loss', 'min_snr', 'strata', 'stratified_t', 'normal_t', 'EMA', 'orthogonalize', 'adam_update',
-           'Muon', 'setting', 'Recipe', 'make_optimizer', 'use_bf16', 'train_step', 'seeded', 'draw', 'fit',
+           'Muon', 'setting', 'Recipe', 'make_optimizer', 'use_bf16', 'train_step', 'set_seed', 'seeded', 'draw', 'fit',
            'check_batch']
 
 # %% ../nbs/03_train.ipynb #3b90fe0c
@@ -16,7 +16,7 @@ from collections import namedtuple
 import torch
 from torch import nn
 
-from .forward import q_sample, same_shape, v_target
+from .forward import check_labels, q_sample, same_shape, v_target
 from .schedule import Schedule
 
 # %% ../nbs/03_train.ipynb #bae8a9d5
@@ -39,11 +39,11 @@ def diffusion_loss(
 # %% ../nbs/03_train.ipynb #103cac12
 def min_snr(sched: Schedule, t, predict: str, gamma: float) -> torch.Tensor:  # (B,) float64
     "The weights of min-SNR-γ, Eq. (16) (Hang and others 2023, section 3.4)."
-    snr = sched.snr[t]
+    snr = sched.snr.to(t.device)[t]
     return snr.clamp(max=gamma) / {"eps": snr, "x0": 1, "v": 1 + snr}[predict]
 
 # %% ../nbs/03_train.ipynb #254973b1
-def strata(B: int, device=None) -> torch.Tensor:  # (B,) in [0, 1), rising
+def strata(B: int, device=None) -> torch.Tensor:  # (B,) in [0, 1], rising; 1 by rounding only
     "One uniform number from each of B equal slices of [0, 1)."
     return (torch.arange(B, device=device) + torch.rand(B, device=device)) / B
 
@@ -69,8 +69,8 @@ class EMA:
         halves=(500_000,),  # half-lives, in images
         ramp: float = 0.05,  # at first, the first half-life is this share of the images seen
     ):
-        self.ramp, self.live = ramp, net.state_dict()  # shares its memory with the network
-        self.shadows = {h: {k: v.clone() for k, v in self.live.items()} for h in halves}
+        self.ramp, self.live = ramp, net.state_dict(keep_vars=True)  # the network's own tensors
+        self.shadows = {h: {k: v.detach().clone() for k, v in self.live.items()} for h in halves}
 
     @torch.no_grad()
     def update(self, seen: int, batch: int):  # images seen with this step's, images of this step
@@ -242,14 +242,19 @@ def train_step(net, opt, sched: Schedule, x0, t, eps, c, r: Recipe) -> tuple:
     return torch.cat(losses), grad.detach()
 
 # %% ../nbs/03_train.ipynb #16a29dff
+def set_seed(seed: int, device):
+    "Seed the generator of the CPU, and that of `device`."
+    torch.default_generator.manual_seed(seed)
+    if torch.device(device).type == "cuda":
+        with torch.cuda.device(device):  # the next line means the current one
+            torch.cuda.manual_seed(seed)
+
+
 @contextlib.contextmanager
 def seeded(seed: int, device="cpu"):
     "Random numbers inside follow from `seed`; those outside go on as if nothing had happened."
-    gpus = [device] if torch.device(device).type == "cuda" else []
-    with torch.random.fork_rng(gpus):
-        torch.default_generator.manual_seed(seed)
-        if gpus:
-            torch.cuda.manual_seed(seed)
+    with torch.random.fork_rng([device] if torch.device(device).type == "cuda" else []):
+        set_seed(seed, device)
         yield
 
 
@@ -292,10 +297,11 @@ def fit(
         net.train()
         for group in opt.param_groups:
             group["lr"] = r.lr_at(seen)
+        sched = sched.to(x0.device)
         seed = r.seed * 1_000_000_007 + seen
         with seeded(seed, x0.device):
-            t, eps, c = draw(sched.to(x0.device), x0, c, r, rank, world)
-            torch.default_generator.manual_seed(seed + 2_654_435_761 * (rank + 1))
+            t, eps, c = draw(sched, x0, c, r, rank, world)
+            set_seed(seed + 2_654_435_761 * (rank + 1), x0.device)
             loss, grad = train_step(net, opt, sched, x0, t, eps, c, r)
         seen += len(x0) * world
         if ema is not None:
@@ -306,9 +312,8 @@ def fit(
 
 
 def check_batch(x0, c):
-    "Refuse what is not a batch of images in [-1, 1] and labels."
+    "Refuse what is not a batch of float images and labels."
     if not torch.is_tensor(x0) or not x0.is_floating_point() or not len(x0):
         kind = f"{x0.dtype} {tuple(x0.shape)}" if torch.is_tensor(x0) else type(x0).__name__
         raise ValueError(f"fit takes float images (B, ...) in [-1, 1], got {kind}")
-    if c is not None and (c.dtype != torch.int64 or c.shape != x0.shape[:1]):
-        raise ValueError(f"fit takes labels (B,) int64 or None, got {c.dtype} {tuple(c.shape)}")
+    check_labels(c, x0)

@@ -212,7 +212,7 @@ class UNet(nn.Module):
         t: torch.Tensor,  # (B,) int64 in 1..T
         c: torch.Tensor | None = None,  # (B,) int64 labels, -1 for "no label"; None: -1 for all
     ) -> torch.Tensor:  # (B, C, H, W) float32
-        "Without classes c is ignored; with K of them, labels outside -1..K-1 are an IndexError."
+        "Labels outside -1..K-1 are an IndexError on a CPU, an assertion on a GPU; K = 0 ignores c."
         with torch.autocast(x.device.type, enabled=False):
             emb = self.time(timestep_embedding(t, self.ch))  # (B, 4ch)
         if self.label is not None:
