@@ -12,7 +12,7 @@ usage: python benchmarks/trials.py --config configs/cifar10-cpu.yaml --images 12
            --try "sampler=dpmpp calls=10 w=2" "sampler=ddim calls=50" --out finals.json
 
 With --config each candidate of --try is trained: a string of section.key=value with spaces between
-them, which may also name how t is drawn in the place of uniform: draw=normal, or
+them, which may also name how t is drawn in place of uniform: draw=normal, or
 draw=normal:MEAN:STD of the log-SNR (short for train.levels, snr_mean and snr_std), or draw=laplace,
 which no recipe has; all are stratified. weight=uniform and weight=normal[:MEAN:STD] weigh each loss
 by how often that draw has its level, over how often the one in use has it (at most 10): the loss
@@ -262,7 +262,7 @@ def laplace_t(sched, B, T, device=None):
 
 
 class NoSkips(UNet):
-    "Blocks on the way up see zeros in the place of what came from the way down."
+    "Blocks on the way up see zeros in place of what came from the way down."
 
     def forward(self, x, t, c=None):
         def blind(block, args):

@@ -56,7 +56,7 @@ def options(f) -> dict:  # a sampler
 
 
 def sampling_arguments(main):  # a function with **how
-    "Add the arguments that say how to sample, in the place of **how."
+    "Add the arguments that say how to sample, in place of **how."
     kinds = {"w": (float, "guidance scale: 0 unconditional, 1 conditional, more is guided")}
     kinds.update(
         sampler=(str, " or ".join(SAMPLERS)),
@@ -168,7 +168,7 @@ def train_main(
 ):
     "Train a model. Example: train.py --config configs/tiny.yaml --images 10000 --set train.lr=1e-3"
     if not 0 <= minutes < math.inf or minutes and images:
-        raise ValueError("--minutes takes a number above 0, and stands in the place of --images")
+        raise ValueError("--minutes takes a number above 0, and stands in place of --images")
     given = {"data.dir": data, "train.images": images, "train.seed": seed}
     given = [f"{k}={yaml.safe_dump(v)}" for k, v in given.items() if v is not None]
     out = user_path(out or Path("out") / Path(config).stem)

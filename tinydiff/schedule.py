@@ -43,7 +43,7 @@ class Schedule:
         return new
 
     def __repr__(self):
-        ends = f"beta {self.beta[1]:.2g} to {self.beta[-1]:.2g}"
+        ends = f"beta {self.beta[1]:.2g} to {self.beta[-1]:.3g}"
         return f"Schedule(T={self.T}, {ends}, alpha_bar[T]={self.alpha_bar[-1]:.2g})"
 
 # %% ../nbs/00_schedule.ipynb #b2f2d9d0
