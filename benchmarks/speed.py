@@ -584,24 +584,24 @@ class InProcess:
 
     batch, marks = 16, (1 / 3, 2 / 3, 1)  # the batch of both libraries' trainers
 
-    def __init__(self, library):
-        self.library, self.name = library, library.name
+    def __init__(self, theirs):
+        self.theirs, self.name = theirs, theirs.name
 
     def averages(self, x, a):
         k, begun = 0, time.time()
-        step = self.library.trainer(self.library.net(0, False), x, self.batch, False, False)
+        step = self.theirs.trainer(self.theirs.net(0, False), x, self.batch, False, False)
         for mark in self.marks:
             while (done := (time.time() - begun) / 60 / a.minutes) < mark:
                 k += 1
                 for group in step.opt.param_groups:
-                    group["lr"] = self.library.rate(k, done)
+                    group["lr"] = self.theirs.rate(k, done)
                 step()
             yield done * a.minutes, k * self.batch, step.average()
 
     def images(self, weights, n, steps):
-        net = self.library.net(0, False)
+        net = self.theirs.net(0, False)
         net.load_state_dict(weights)
-        return self.library.images(net, n, steps)
+        return self.theirs.images(net, n, steps)
 
 
 def quality(a, device):

@@ -279,17 +279,15 @@ def sample_main(
         how["walk"] = edit(config, From, strength, mask)
         words += [Path(From).stem, Path(mask).stem if mask else f"{strength:g}"]
     out = user_path(out or Path("out") / name / ("_".join(words) + ".png"))
-    total = None if strength else how["steps"]
     steps = grid_states(model, sched, config, how, labels, seed, precision)
-    seen = tqdm(steps, total=total)
+    seen = tqdm(steps, total=None if strength else how["steps"])
     film = [data.grid(st.x, how["grid"]) for st in seen if gif or not st.left]
     write_image(film[-1], out)
     if gif:
         long = dict(duration=[60] * (len(film) - 1) + [2000], loop=0)
         write_image(film[0], user_path(gif), save_all=True, append_images=film[1:], **long)
-    K = config["model"]["num_classes"]
-    names = config["data"]["classes"] or [str(k) for k in range(K)]
-    rows = [names[k] for k in labels or range(K)]
+    names = config["data"]["classes"] or range(config["model"]["num_classes"])
+    rows = [str(names[k]) for k in labels or range(len(names))]
     print(f"{out}, {gif}" if gif else out, "rows:", ", ".join(rows[: how["grid"]]) or "all alike")
 
 # %% ../nbs/92_cli.ipynb #34a91922
