@@ -41,8 +41,8 @@ diffusers are trained on CIFAR-10 for as many minutes each, one after the other,
 with one seed, in one process with all cores: network, optimizer, schedule and draw of t all differ.
 Their averages at a third, two thirds and the end (ours at a twelfth and a sixth too) are kept in
 --keep, sampled from with each one's own DDIM of --steps steps, and scored by the same features
-(FD-EffNetLite0, --n samples). What --keep and the file hold is not done again. Nothing else is
-measured in the same call."""
+(FD-EffNetLite0, --n samples); quality.png has 20 samples of each at the end. What --keep and the
+file hold is not done again. Nothing else is measured in the same call."""
 
 import argparse
 import copy
@@ -73,7 +73,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from tinydiff import EMA, Muon, Recipe, UNet, cfg, ddim, fit, linear_schedule, load, sample
-from tinydiff.data import batches, cifar10, to_uint8
+from tinydiff.cli import write_image
+from tinydiff.data import batches, cifar10, grid, to_uint8
 from tinydiff.fid import evaluate
 from tinydiff.run import find, write_text
 from tinydiff.train import use_bf16
@@ -637,6 +638,12 @@ def quality(a, device):
             rows.append(row | evaluate(f, None, real))
             print(f"{who.name}, {minutes:.1f} minutes: {rows[-1]['distance']:.1f}", flush=True)
             write_text(json.dumps(rows, indent=1) + "\n", path)
+    last = []
+    for who in everyone:
+        torch.manual_seed(0)
+        net = torch.load(kept[who], weights_only=False)[1][-1][2]
+        last.append(who.images(net, 20, a.steps))
+    write_image(grid(torch.cat(last), 10), path.with_suffix(".png"))
 
 
 def about(device):
