@@ -28,8 +28,11 @@ the first average, drawn with --steps of DDIM at w = 1, the Frechet distance of
 EfficientNet-Lite0's features from the training images and the share that a probe on these
 features finds in the right class. --grids writes some samples of the first seed to PNG files.
 --every-ema scores all averages of train.ema. Losses of eps, x0 and v, or of different schedules,
-are not to be compared; distances and bits are. Runs go to processes of --threads threads, --jobs
-at once.
+are not to be compared; distances and bits are. With --under each network is also asked at the
+levels of these schedules, whichever it was trained with: what counts is the signal-to-noise ratio,
+so it is told the step of its own schedule whose ratio is nearest. Samples are then drawn with
+--steps evenly spaced in t of each, and the squared error of the noise is measured at equal ratios
+(chapter 0). Runs go to processes of --threads threads, --jobs at once.
 
 With --sweep, or without --config, one checkpoint is sampled from in many ways: those of --try, each
 a string of key=value: sampler, calls, w, low, high (guidance only where the noise level sigma is in
@@ -80,13 +83,14 @@ from tinydiff.cli import cached, dataset, options
 from tinydiff.data import cifar10_sample, grid, to_uint8
 from tinydiff.ddpm import bits_per_dim
 from tinydiff.fid import Real, efficientnet_lite0, evaluate
-from tinydiff.forward import x0_to_eps
+from tinydiff.forward import q_sample, x0_to_eps
 from tinydiff.run import find, read_config, train_run, write_text
-from tinydiff.schedule import make_schedule
+from tinydiff.schedule import make_schedule, schedules
 from tinydiff.train import strata, stratified_t, use_bf16
 from tinydiff.unet import flops
 
 CALLS = (5, 8, 10, 15, 20, 30, 50)
+RATIOS = [8.0 - k for k in range(17)]  # log-SNR, from hardly any noise to almost nothing else
 
 
 def each(calls, *settings):
@@ -218,6 +222,50 @@ def held_out(model, sched, config, x, y):
     return [loss.mean().item(), *(loss[quarter == q].mean().item() for q in range(4))]
 
 
+def nearest_ratio(sched, snr):
+    "The steps 1..T of a schedule whose signal-to-noise ratio is nearest to these (k,), in its log."
+    return (sched.snr[1:].log() - snr.log()[:, None]).abs().argmin(1) + 1
+
+
+class Renamed(torch.nn.Module):
+    "A denoiser for the levels of another schedule."
+
+    def __init__(self, model, own, other):
+        super().__init__()
+        self.model = model
+        self.steps = torch.cat([torch.zeros(1).long(), nearest_ratio(own, other.snr[1:])])
+
+    def forward(self, x, t, c=None):
+        return self.model(x, self.steps[t], c)
+
+
+@torch.no_grad()
+def by_ratio(model, sched, x, c):
+    "The squared error of the noise in unseen images, at each log-SNR of RATIOS."
+    g, found = torch.Generator().manual_seed(0), []
+    eps = torch.randn(x.shape, generator=g)
+    for t in nearest_ratio(sched, torch.tensor(RATIOS).double().exp()).tolist():
+        errors = []
+        for rows in torch.arange(len(x)).split(100):
+            x0, noise = x[rows].float() / 127.5 - 1, eps[rows]
+            steps = torch.full((len(rows),), t)
+            xt = q_sample(sched, x0, steps, noise)
+            errors.append((model(xt, steps, None if c is None else c[rows]) - noise).square())
+        found.append(torch.cat(errors).mean().item())
+    return found
+
+
+def under(model, sched, config, a, features, real, x, c):
+    "The distance of samples drawn at the levels of each schedule of --under, and the errors."
+    distances = {}
+    for name in a.under:
+        other = make_schedule(name)
+        setting = whole(named("ddim", calls=a.steps, spacing="uniform"))
+        f, y = drawn(Renamed(model, sched, other), other, config, setting, a.n, 0, features)
+        distances[name] = evaluate(f, y, real)["distance"]
+    return dict(under=distances, log_snr=RATIOS, eps_mse_at=by_ratio(model, sched, x, c))
+
+
 def score(src, a, device, data_config):
     "Held-out loss, distance and, where they are wanted, bits of one checkpoint."
     model, sched, config = load(src, device)
@@ -236,6 +284,9 @@ def score(src, a, device, data_config):
         c = yt.to(device) if config["model"]["num_classes"] else None
         bits = bits_per_dim(model, sched, xt.to(device), c, 1, progress=False)
         found.update(bits_per_dim=bits["bits_per_dim"], eps_mse=bits["eps_mse"])
+    if a.under:
+        c = yt if config["model"]["num_classes"] else None
+        found.update(under(model, sched, config, a, features, real, xt, c))
     return found
 
 
@@ -739,6 +790,9 @@ def arguments():
         help="of --sweep and --try without --config",
     )
     p.add_argument("--bits", action="store_true", help="also measure bits per dimension")
+    p.add_argument(
+        "--under", nargs="+", choices=[*schedules], default=[], help="schedules, on a CPU"
+    )
     p.add_argument("--every-ema", action="store_true", help="score every average")
     p.add_argument("--grids", type=Path, help="folder for pictures of samples")
     p.add_argument("--jobs", type=int, default=1, help="runs at a time")
