@@ -83,5 +83,5 @@ def noise(seed):
 model, sched, config = td.load("checkpoints/${model}")
 xT = td.slerp(noise(${seed}), noise(${to}), ${walk})
 states = td.${sampler}(model, sched, xT, steps=${steps}, spacing="${spacing}"${dice})
-grid(td.sample(states)).save("face.png")`;
+grid(td.sample(states), nrow=1).save("face.png")`;
 }

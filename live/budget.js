@@ -61,7 +61,7 @@ mount("budget", (box, root) => {
     svg("polyline", { points: curve, class: "live-curve" }), ...marks, moving);
   const minutes = slider("time", { min: 0, max: MINUTES.length - 1, step: 1,
     value: MINUTES.indexOf(60), show: i => spell(MINUTES[i]) }, show);
-  const speed = slider("images a second", { min: 0, max: 5, step: 0.01,
+  const speed = slider("images a second", { min: 0, max: 5, step: 0.0005,
     value: Math.log10(speeds[names[0]]), show: v => whole(10 ** v) }, () => {
     machine.input.value = OTHER;
     show();

@@ -1,5 +1,5 @@
 // For checks, under Node: takes {code, given} as JSON, gives what the code returns as JSON. Tensors
-// are {shape, data} with float32 in base 64 on the way, and Float32Arrays here.
+// are {data} with float32 in base 64 on the way, and Float32Arrays here.
 import { readFileSync } from "node:fs";
 import * as network from "./unet.js";
 import * as torch from "./torch.js";

@@ -6,7 +6,7 @@ const upTo = (n, unit) => Math.ceil(n / unit) * unit;
 const gcd = (a, b) => (b ? gcd(b, a % b) : a);
 const headsOf = C => gcd(C, Math.max(1, Math.floor(C / 64))); // 64 channels each, as in `Attention`
 
-// Memory that the kernels share with JavaScript, given out from the bottom up and never back.
+// Memory that the kernels share with JavaScript, given out from the bottom up.
 export async function kernels(wasm) {
   const memory = new WebAssembly.Memory({ initial: 16, maximum: 16384 });
   const { instance } = await WebAssembly.instantiate(wasm, { env: { memory } });

@@ -176,7 +176,7 @@ def write_pack(npy: Path, paths: list, skip: bool, size: int, channels: int, cro
     if broken and not (skip and good):
         raise ValueError(f"{len(broken):,} broken images, see data.skip: {'; '.join(broken[:20])}")
     x.flush()
-    del x  # Windows renames no file that is mapped
+    del x  # closes the map before the file is renamed
     with open(part, "ab") as f:
         np.save(f, u[good])
         np.save(f, good)

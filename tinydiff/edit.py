@@ -11,7 +11,7 @@ from .forward import State, denoise, noise_like, q_posterior, q_sample
 from .schedule import Schedule, like, timesteps, whole_number
 
 # %% ../nbs/10_edit.ipynb #d6768b80
-def walk(model, sched, x, ts, c=None, clip_x0=False):  # `ts`: levels, falling or rising
+def walk(model, sched, x, ts, c=None, clip_x0=False):  # x (B, ...); ts: levels, falling or rising
     "Deterministic steps along a chain of levels, Eq. (2). ε is never asked at t = 0."
     for left, t, s in zip(reversed(range(len(ts) - 1)), ts, ts[1:]):
         x0, eps = denoise(model, sched, x, max(t, 1), c, clip_x0)

@@ -191,7 +191,7 @@ class Moments:
         return self
 
     @property
-    def cov(self) -> torch.Tensor:  # (d, d), the unbiased estimate; ValueError of fewer than two
+    def cov(self) -> torch.Tensor:  # (d, d), the unbiased estimate; ValueError for fewer than two
         if self.n < 2:
             raise ValueError(f"a covariance takes at least 2 images, got {self.n}")
         return self.scatter / (self.n - 1)
@@ -241,7 +241,7 @@ class Real:
         return ((f @ self.probe[0] + self.probe[1]).argmax(1) == y).double().mean().item()
 
     def measure(self, f, class_accuracy) -> dict:  # (n, d) features; as `accuracy` found it
-        "n, distance, class_accuracy where there are classes, precision, recall; None of too few."
+        "n, distance, class_accuracy where there are classes, precision, recall; None for too few."
         m = Moments(f.shape[1]).add(f)
         distance = gap(m.mean, factor(m.cov), self.mean, self.A) if m.n > 1 else None
         row = dict(n=m.n, distance=distance)
@@ -283,6 +283,6 @@ def closeness(f, unseen, ref) -> dict:  # (n, d), (m, d), (N, d) features
 
 
 def deciles(v: torch.Tensor) -> list | None:  # (n,) numbers
-    "The 0th, 10th, … 100th percentile; None of fewer than 11 numbers."
+    "The 0th, 10th, … 100th percentile; None for fewer than 11 numbers."
     tenths = torch.linspace(0, 1, 11)
     return [round(q, 4) for q in v.quantile(tenths).tolist()] if len(v) > 10 else None

@@ -35,7 +35,7 @@ def flow_velocity(
 
 
 def flow_denoiser(
-    net,  # u = net(z, r, c), a velocity: z (B, ...), r (B,) in (0, 1), c as a denoiser's
+    net,  # net(z, r, c) guesses dz/dr = ε - x0: z (B, ...), r (B,) from 0, data, to 1, noise
     sched: Schedule,  # the tables of the samplers that will call it
 ):  # a denoiser
     "A network trained by flow matching, as a denoiser: Eq. (11)."

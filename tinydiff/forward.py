@@ -211,14 +211,15 @@ def sample(
 # %% ../nbs/01_forward.ipynb #78d2ca0f
 def noise_like(
     x: torch.Tensor,  # (B, ...) the batch that the noise will meet
-    generator=None,  # a torch.Generator on the device of `x`, a list of B, or None: a new one
+    generator=None,  # a torch.Generator, on any device, a list of B, or None: a new one
 ) -> torch.Tensor:  # (B, ...) standard normal, in the dtype and on the device of `x`
     "Fresh standard normal noise in the shape of `x`; the global random state is left alone."
     if generator is None:
         generator = torch.Generator(x.device)
         generator.seed()
     if isinstance(generator, torch.Generator):
-        return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        there = generator.device
+        return torch.randn(x.shape, generator=generator, device=there, dtype=x.dtype).to(x.device)
     if len(generator) != len(x):
         sizes = f"{len(x)} images, {len(generator)} generators"
         raise ValueError(f"one generator per image is needed: {sizes}")

@@ -109,7 +109,10 @@ def at(
 schedules = dict(linear=linear_schedule, cosine=cosine_schedule)
 
 
-def make_schedule(name: str, **settings) -> Schedule:  # of `schedules`; arguments of the function
+def make_schedule(
+    name: str,  # a key of `schedules`, else KeyError
+    **settings,  # arguments of that function
+) -> Schedule:
     "The schedule of this name."
     return schedules[name](**settings)
 

@@ -26,8 +26,8 @@ def diffusion_loss(
     x0: torch.Tensor,  # (B, C, H, W) images in [-1, 1]
     t: torch.Tensor,  # (B,) int64 in 1..T
     eps: torch.Tensor,  # (B, C, H, W) standard normal noise
-    c: torch.Tensor | None = None,  # (B,) int64 labels
-    predict: str = "eps",  # what the network predicts: "eps", "x0" or "v"
+    c: torch.Tensor | None = None,  # (B,) int64 labels, -1 for none
+    predict: str = "eps",  # what the network predicts: "eps", "x0" or "v", else KeyError
     gamma: float = 0.0,  # γ of Eq. (16), 0 for the plain squared error
 ) -> torch.Tensor:  # (B,) one loss per image
     "Squared error, image by image; of ε, this is L_simple: Eq. (14) (DDPM, eq. 14)."
@@ -53,7 +53,7 @@ def stratified_t(B: int, T: int, device=None) -> torch.Tensor:  # (B,) int64 in 
     return (strata(B, device) * T).long().clamp(max=T - 1) + 1
 
 # %% ../nbs/03_train.ipynb #a478beec
-def normal_t(B: int, sched: Schedule, mean: float, std: float) -> torch.Tensor:  # (B,) in 1..T
+def normal_t(B: int, sched: Schedule, mean: float, std: float) -> torch.Tensor:  # (B,) int64, 1..T
     "One t from each of B slices of equal probability; log-SNR is normal: Eq. (18)."
     up_to = torch.special.ndtr((mean - sched.snr[1:].log()) / std)  # (T,)
     u = strata(B, up_to.device).double()
@@ -227,7 +227,7 @@ def use_bf16(precision: str, device) -> bool:  # "bf16", "fp32", or "auto": if i
 
 
 def train_step(net, opt, sched: Schedule, x0, t, eps, c, r: Recipe) -> tuple:
-    "A step of the optimizer; the losses (B,), and the norm of the gradient before clipping."
+    "A step of `opt`, as `diffusion_loss`; losses (B,), and the gradient's norm before clipping."
     opt.zero_grad()
     losses, size, bf16 = [], r.micro or len(x0), use_bf16(r.precision, x0.device)
     for k in range(0, len(x0), size):
