@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Device', 'pick_device', 'options', 'sampling_arguments', 'sampling', 'states', 'run_name', 'grid_states',
-           'write_image', 'dataset', 'train_main', 'ending', 'opened', 'pick_labels', 'edit', 'sample_main',
-           'draw_samples', 'cached', 'reference', 'provenance', 'eval_main', 'score']
+           'write_image', 'dataset', 'train_main', 'ending', 'opened', 'folder_of', 'pick_labels', 'edit',
+           'sample_main', 'draw_samples', 'cached', 'reference', 'provenance', 'eval_main', 'score']
 
 # %% ../nbs/92_cli.ipynb #2675a4ff
 import contextlib
@@ -206,17 +206,22 @@ def ending(out: Path, device, stop) -> str:
 
 # %% ../nbs/92_cli.ipynb #4237741f
 def opened(ckpt, device) -> tuple:
-    "The path of a checkpoint, the folder for what is made with it, and what `load` gives."
+    "The path of a checkpoint, the name of its run, and what `load` gives."
     ours = Path(run.__file__).parent.parent / "checkpoints" / "cifar10"  # in a clone
     if ckpt is None and not ours.exists():
         raise ValueError("name a checkpoint with --ckpt: none comes with an installed package")
     path = run.on_disk(ckpt := ckpt or ours)
-    home = Path("out") / Path(ckpt).expanduser().resolve().name
-    if path.suffix == ".pt":  # ema-500.pt of out/run has out/run-500
-        home = path.parent if path.parent.name.strip(".") else path.resolve().parent
-        average = path.stem.removeprefix("ema").removeprefix("-")
-        home = home.with_name(f"{home.name}-{average}".removesuffix("-"))
-    return path, home, *run.load(path, device)
+    name, average = Path(ckpt).expanduser().resolve().name, path.stem.removeprefix("ema")
+    if path.suffix == ".pt":
+        name = "-".join([path.resolve().parent.name, average.removeprefix("-")]).removesuffix("-")
+    return path, name, *run.load(path, device)
+
+
+def folder_of(path: Path, name: str) -> Path:  # as `opened` gives them
+    "The folder for what is made with a checkpoint: that of ema.pt, ema-500/ beside ema-500.pt."
+    if path.suffix == ".pt":
+        return path.parent if path.stem == "ema" else path.with_suffix("")
+    return Path("out") / name
 
 
 def pick_labels(labels, config: dict) -> list:  # names or indices, as text; class indices
@@ -273,14 +278,14 @@ def sample_main(
         raise ValueError("--from takes either --strength or --mask, and they take --from")
     if From and (own := {k for k, v in how.items() if v is not None} - {"w", "steps"}):
         raise ValueError(f"--from has its own way to sample: leave out --{min(own)}")
-    _, home, model, sched, config = opened(ckpt, pick_device(device))
+    path, name, model, sched, config = opened(ckpt, pick_device(device))
     how = sampling(config, grid=grid, **(how | dict(sampler="ddim") if From else how))
     labels = pick_labels(label, config)
     words = [run_name(how, config), *(label or ()), *([f"seed{seed}"] if seed else ())]
     if From:
         how["walk"] = edit(config, From, strength, mask)
         words += [Path(From).stem, Path(mask).stem if mask else f"{strength:g}"]
-    out = user_path(out or home / ("_".join(words) + ".png"))
+    out = user_path(out or folder_of(path, name) / ("_".join(words) + ".png"))
     steps = grid_states(model, sched, config, how, labels, seed, precision)
     seen = tqdm(steps, total=None if strength else how["steps"])
     film = [data.grid(st.x, how["grid"]) for st in seen if gif or not st.left]
@@ -381,11 +386,11 @@ def eval_main(
     torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32
     own, kind = inception and user_path(inception), mode if features == "inception" else features
     with run.processes(pick_device(device)) as device:
-        path, home, model, sched, config = opened(ckpt, device)
+        path, name, model, sched, config = opened(ckpt, device)
         config["data"]["dir"] = data or config["data"]["dir"]
         how = sampling(config | dict(sample=config["sample"] | dict(w=1.0)), **how)
         what, about = run_name(how, config) + f"_seed{seed}" * bool(seed), provenance(path, model)
-        where = user_path(samples or home / what)
+        where = user_path(samples or folder_of(path, name) / what)
         if samples and not where.is_dir():
             raise ValueError(f"--samples {samples} is no folder")
         if first := ranks()[0] == 0:  # what is missing is missed before the work begins
@@ -396,7 +401,7 @@ def eval_main(
         if first:
             what = samples.strip("./").replace("/", "-") if samples else what
             count = "" if samples else f"_n{n}"
-            file = Path("results") / home.name / f"{what}_{kind}{count}.json"
+            file = Path("results") / name / f"{what}_{kind}{count}.json"
             score(where, None if samples else n, f, config, about, own, user_path(out or file))
 
 
