@@ -257,36 +257,31 @@ def by_ratio(model, sched, x, c):
 
 def under(model, sched, config, a, features, real, x, c):
     "The distance of samples drawn at the levels of each schedule of --under, and the errors."
-    distances = {}
+    found, setting = {}, whole(named("ddim", calls=a.steps, spacing="uniform"))
     for name in a.under:
         other = make_schedule(name)
-        setting = whole(named("ddim", calls=a.steps, spacing="uniform"))
         f, y = drawn(Renamed(model, sched, other), other, config, setting, a.n, 0, features)
-        distances[name] = evaluate(f, y, real)["distance"]
-    return dict(under=distances, log_snr=RATIOS, eps_mse_at=by_ratio(model, sched, x, c))
+        found[name] = evaluate(f, y, real)["distance"]
+    return dict(under=found, log_snr=RATIOS, eps_mse_at=by_ratio(model, sched, x, c))
 
 
 def score(src, a, device, data_config):
     "Held-out loss, distance and, where they are wanted, bits of one checkpoint."
     model, sched, config = load(src, device)
     features, real = references(data_config, device)
-    setting = whole(named("ddim", calls=a.steps))
-    f, y = drawn(model, sched, config, setting, a.n, 0, features)
-    row = evaluate(f, y, real)
     xt, yt = unseen(data_config)
-    found = dict(
-        held_out=held_out(model, sched, config, xt, yt),
-        distance=row["distance"],
-        class_accuracy=row.get("class_accuracy"),
-        floor=row["unseen"]["distance"],
-    )
+    labels = yt if config["model"]["num_classes"] else None
+    floor = real.measure(real.ft[: a.n], None)["distance"]
+    found = dict(held_out=held_out(model, sched, config, xt, yt), floor=floor)
+    if a.under:
+        return found | under(model, sched, config, a, features, real, xt, labels)
+    f, y = drawn(model, sched, config, whole(named("ddim", calls=a.steps)), a.n, 0, features)
+    row = evaluate(f, y, real)
+    found.update(distance=row["distance"], class_accuracy=row.get("class_accuracy"))
     if a.bits:
-        c = yt.to(device) if config["model"]["num_classes"] else None
+        c = None if labels is None else labels.to(device)
         bits = bits_per_dim(model, sched, xt.to(device), c, 1, progress=False)
         found.update(bits_per_dim=bits["bits_per_dim"], eps_mse=bits["eps_mse"])
-    if a.under:
-        c = yt if config["model"]["num_classes"] else None
-        found.update(under(model, sched, config, a, features, real, xt, c))
     return found
 
 
@@ -451,8 +446,10 @@ def table(rows):
         for half, s in row["scores"].items():
             key = row["candidate"] or "as it is"
             key += f", ema {half}" if len(row["scores"]) > 1 else ""
-            values = (s["distance"], s["held_out"][0], s["class_accuracy"] or 0, row["images"])
-            lines.setdefault(key, []).append(values)
+            more = s["held_out"][0], s.get("class_accuracy") or 0, row["images"]
+            for name, distance in s.get("under", {"": s.get("distance")}).items():
+                asked = f", drawn at {name} levels" * bool(name)
+                lines.setdefault(key + asked, []).append((distance, *more))
     means = {key: [sum(v) / len(v) for v in zip(*values)] for key, values in lines.items()}
     print(f"{'candidate':60} seeds  distance  held-out  class accuracy   images")
     for key, (distance, loss, accuracy, images) in sorted(means.items(), key=lambda kv: kv[1]):
