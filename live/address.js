@@ -10,8 +10,8 @@ const USUAL = { model: "cifar10", class: "dog", w: 3, steps: 20, seed: 23, spaci
 export const SPACINGS = ["uniform", "quadratic", "logsnr", "karras", "leading"];
 const CHOICES = { model: Object.keys(MODELS), sampler: Object.keys(SAMPLERS), spacing: SPACINGS };
 export const RANGES = { // least, most, stride
-  w: [0, 10, 0.25], steps: [1, 100, 1], eta: [0, 1, 0.05], seed: [0, 99999, 1], to: [0, 99999, 1],
-  walk: [0, 1, 0.05],
+  w: [0, 10, 0.25], steps: [1, 100, 1], eta: [0, 1, 0.05], walk: [0, 1, 0.05],
+  seed: [0, 2 ** 32 - 2, 1], to: [0, 2 ** 32 - 2, 1], // the dice have the seed after it
 };
 
 // A number that a knob can have, or undefined.
@@ -45,6 +45,8 @@ export function toAddress(state, hasClasses) {
   return "#" + pairs.map(([name, v]) => `${name}=${String(v).replaceAll(" ", "+")}`).join("&");
 }
 
+export const count = (n, what) => `${n} ${what}${n == 1 ? "" : "s"}`;
+
 // What a picture is, in words; the label is undefined where there are no classes.
 export function describe(state, label) {
   const { w, walk, seed, to, sampler, steps, spacing, eta } = state;
@@ -52,7 +54,7 @@ export function describe(state, label) {
   const face = between ? `face, ${walk} of the way from seed ${seed} to ${to}` : "face";
   return [
     label ? `${label}, w = ${w}` : face,
-    `${steps} ${spacing} steps of ${sampler}`, usesEta(state) ? `η = ${eta}` : "",
+    `${count(steps, `${spacing} step`)} of ${sampler}`, usesEta(state) ? `η = ${eta}` : "",
     between ? "" : `seed ${seed}`,
   ].filter(Boolean).join(", ");
 }

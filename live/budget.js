@@ -61,20 +61,23 @@ mount("budget", (box, root) => {
     svg("polyline", { points: curve, class: "live-curve" }), ...marks, moving);
   const minutes = slider("time", { min: 0, max: MINUTES.length - 1, step: 1,
     value: MINUTES.indexOf(60), show: i => spell(MINUTES[i]) }, show);
-  const speed = slider("images a second", { min: 0, max: 5, step: 0.0005,
+  const speed = slider("images a second", { min: 0, max: 5, step: 0.01,
     value: Math.log10(speeds[names[0]]), show: v => whole(10 ** v) }, () => {
     machine.input.value = OTHER;
     show();
   });
   const machine = choice("machine", [...names, OTHER], () => {
-    const known = speeds[machine.value()];
-    if (known) speed.set(Math.log10(known));
+    settle();
     show();
   });
   box.append(picture, told, knobs(minutes, speed, machine));
+  const rate = () => speeds[machine.value()] ?? 10 ** speed.value();
+  function settle() { // the slider near the speed of a machine, its words at it
+    if (machine.value() != OTHER) speed.set(Math.log10(rate()), whole(rate()));
+  }
 
   function show() {
-    const images = 60 * MINUTES[minutes.value()] * 10 ** speed.value(), x = across(images);
+    const images = 60 * MINUTES[minutes.value()] * rate(), x = across(images);
     const found = read(rows, images), ends = [rows[0], rows.at(-1)].map(r => whole(r.images));
     const said = found ? `distance ${whole(found.distance)} (photographs have ${whole(floor)}), `
       + `read between ${whole(found.a.images)} and ${whole(found.b.images)}`
@@ -82,9 +85,11 @@ mount("budget", (box, root) => {
       : `nothing was measured outside of ${ends.join(" to ")}, and nothing is guessed.`;
     told.textContent = `${about(images)} images seen: ${said}`;
     const cross = found ? [dot(images, found.distance, 7, { class: "live-here" })] : [];
-    moving.replaceChildren(line(x, TOP, x, BOTTOM, { class: "live-now" }), ...cross);
+    const now = images <= X[1] ? [line(x, TOP, x, BOTTOM, { class: "live-now" })] : [];
+    moving.replaceChildren(...now, ...cross);
     picture.setAttribute("aria-label", `Distance by images seen. ${told.textContent}`);
     root.shown = { images, distance: found?.distance ?? null };
   }
+  settle();
   show();
 });

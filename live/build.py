@@ -46,7 +46,15 @@ def text64(file: Path) -> str:
 def bundle(name: str, **constants) -> str:
     "A source and all that it imports as one short script."
     define = [f"--define:{k}={json.dumps(v)}" for k, v in constants.items()]
-    command = [ESBUILD, here / name, "--bundle", "--minify", "--loader:.wasm=base64", *define]
+    command = [
+        ESBUILD,
+        here / name,
+        "--bundle",
+        "--minify",
+        "--target=es2019",
+        "--loader:.wasm=base64",
+        *define,
+    ]
     done = subprocess.run([*command, "--charset=utf8"], stdout=subprocess.PIPE, check=True)
     return done.stdout.decode()
 

@@ -31,7 +31,7 @@ export function controls(state, changed) {
     };
     input.onchange = rest;
     inputs[name] = input;
-    values[name] = el("output", { htmlFor: id });
+    values[name] = el("output", { htmlFor: id, "aria-live": "off" });
     return el("div", { className: "live-knob" },
       el("label", { htmlFor: id }, ...label), values[name], input);
   }
@@ -89,6 +89,7 @@ export function controls(state, changed) {
   const tabs = el("div", { className: "live-tabs", role: "group", "aria-label": "Model" });
   for (const [name, { title, about }] of Object.entries(MODELS)) {
     const tab = button(title, `${about}: ${title}`, () => {
+      if (state.model == name) return;
       state.model = name;
       changed("model");
     });
@@ -102,8 +103,8 @@ export function controls(state, changed) {
   return {
     tabs, classes, knobs,
     fit({ names, sched }) { // to a model
-      const known = state.class.split(",").filter(name => names.includes(name));
-      state.class = known.join(",") || (names.includes("dog") ? "dog" : names[0] ?? "");
+      const known = [...new Set(state.class.split(","))].filter(name => names.includes(name));
+      if (names.length) state.class = known.join(",") || (names.includes("dog") ? "dog" : names[0]);
       several.checked = known.length > 1;
       classes.replaceChildren(...names.map(name => button(name, name, () => choose(name))), label);
       classes.hidden = guidance.hidden = !names.length;

@@ -6,8 +6,11 @@ export function el(tag, props = {}, ...children) {
   return e;
 }
 
-export const button = (text, title, onclick) =>
-  el("button", { type: "button", title, "aria-label": title, onclick }, text);
+// What has words is named by them.
+export const button = (text, title, onclick) => {
+  const name = /\p{L}/u.test(text) ? {} : { "aria-label": title };
+  return el("button", { type: "button", title, onclick, ...name }, text);
+};
 
 // A letter with an index, such as x_t.
 export const indexed = (letter, index) => [

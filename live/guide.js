@@ -21,11 +21,14 @@ mount("guide", (box, root) => {
 
   // log p(x) and log p(x | c) on the cells, which no knob but the width changes
   function densities(sd) {
-    const log = logDensity(data, sd), all = [], own = [[], []];
+    const log = logDensity(data, sd), own = [[], []];
     view.shade(CELLS, (x, y) => {
       own.forEach((list, c) => list.push(log(x, y, c)));
-      all.push(log(x, y, -1));
       return [0, 0, 0, 0];
+    });
+    const all = own[0].map((a, i) => { // both arms have as many centers
+      const b = own[1][i], most = Math.max(a, b);
+      return most + Math.log((Math.exp(a - most) + Math.exp(b - most)) / 2);
     });
     return { all, own };
   }

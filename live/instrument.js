@@ -8,6 +8,12 @@ const doubles = text => new Float64Array(bytes(text).buffer);
 
 // ᾱ_0 to ᾱ_T and the SNR: chapter 0, Eqs. (5) and (6).
 export function readSchedule(name) {
+  if (!tables) {
+    const lost = "The numbers of this instrument did not load. Reload the page.";
+    for (const root of document.querySelectorAll("[data-instrument]"))
+      root.append(el("p", { className: "live-note" }, lost));
+    throw Error(lost);
+  }
   const alphaBar = doubles(tables.alphaBar[name]);
   return { T: alphaBar.length - 1, alphaBar, snr: alphaBar.map(a => a / (1 - a)) };
 }
@@ -43,14 +49,15 @@ const knob = (label, input, ...more) => {
 
 // `show` says a value in words.
 export function slider(label, { min, max, step, value, show = String }, changed) {
-  const input = el("input", { type: "range", min, max, step, value }), out = el("output");
-  function tell() {
-    out.textContent = show(+input.value);
-    input.setAttribute("aria-valuetext", out.textContent);
+  const input = el("input", { type: "range", min, max, step, value });
+  const out = el("output", { "aria-live": "off" }); // the slider says it
+  function tell(words = show(+input.value)) {
+    out.textContent = words;
+    input.setAttribute("aria-valuetext", words);
   }
-  function set(v) {
+  function set(v, words) {
     input.value = v;
-    tell();
+    tell(words);
   }
   input.oninput = () => {
     tell();

@@ -2,6 +2,9 @@
 import { el } from "./dom.js";
 import { schedule } from "./sampler.js";
 
+const lost = (file, why) =>
+  `The network did not load (${file}: ${why}). Reload the page, or click again.`;
+
 // A page that is opened from disk may not fetch, but it may load a script.
 function fromDisk(folder) {
   return new Promise((done, fail) => {
@@ -9,18 +12,25 @@ function fromDisk(folder) {
     script.take = (config, text) =>
       done({ config, file: Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer });
     window.tinydiffCheckpoint = (...what) => document.currentScript.take(...what);
-    script.onerror = () => fail(Error(`${folder}/model.js is not there`));
+    script.onerror = () => fail(Error(lost("model.js", "it is not there")));
+    script.onload = () => fail(Error(lost("model.js", "it is not whole"))); // no effect once done
     document.head.append(script);
   });
 }
 
 async function fromServer(folder) {
-  const [config, file] = await Promise.all(["config.json", "model.safetensors"].map(async name => {
-    const answer = await fetch(`${folder}/${name}`);
-    if (!answer.ok) throw Error(`${folder}/${name}: ${answer.status}`);
-    return answer;
-  }));
-  return { config: await config.json(), file: await file.arrayBuffer() };
+  const get = async (name, kind) => {
+    try {
+      const answer = await fetch(`${folder}/${name}`);
+      if (!answer.ok) throw Error(`the server answers ${answer.status}`);
+      return await answer[kind]();
+    } catch (error) {
+      throw Error(lost(name, error.message));
+    }
+  };
+  const all = [get("config.json", "json"), get("model.safetensors", "arrayBuffer")];
+  const [config, file] = await Promise.all(all);
+  return { config, file };
 }
 
 // A network in each of n workers: net(x, t, c) is a promise. They share no memory, for that needs
@@ -46,7 +56,14 @@ async function networks(n, make) {
     };
     return worker;
   });
-  await Promise.all(workers.map(worker => send(worker, { make })));
+  try {
+    await Promise.all(workers.map(worker => send(worker, { make })));
+  } catch (error) {
+    workers.forEach(worker => worker.terminate());
+    throw error;
+  } finally {
+    URL.revokeObjectURL(url);
+  }
   return (x, t, c) => send(workers[turn++ % n], { ask: { x, t, c } });
 }
 

@@ -10,7 +10,12 @@ const schedules = ["linear", "cosine"].map(name => ({ name, sched: readSchedule(
 const noised = ({ alphaBar }, x0, t) =>
   x0.map((v, i) => Math.sqrt(alphaBar[t]) * v + Math.sqrt(1 - alphaBar[t]) * eps[i]);
 
-const short = v => (v == Infinity ? "∞" : v >= 1000 ? v.toFixed(0) : v.toPrecision(3));
+function short(v) {
+  if (v == Infinity) return "∞";
+  if (v > 0 && v < 1e-4) return v.toExponential(2).replace(/e(.*)/, " · 10^$1");
+  return v >= 1000 ? v.toFixed(0) : v.toPrecision(3);
+}
+const share = v => (v > 0.99 && v < 1 ? v.toFixed(5) : short(v)); // not 1.00 beside a finite SNR
 
 mount("noise", (box, root) => {
   const pictures = photographs(), { T } = schedules[0].sched, told = note();
@@ -41,7 +46,7 @@ mount("noise", (box, root) => {
       const t = isEqual ? equal(sched, schedules[0].sched.snr[asked]) : asked;
       const x = noised(sched, x0.x, t), snr = sched.snr[t];
       paint(canvas, x, SIZE);
-      const values = `ᾱ = ${short(sched.alphaBar[t])}, SNR = ${short(snr)}`;
+      const values = `ᾱ = ${share(sched.alphaBar[t])}, SNR = ${short(snr)}`;
       caption.textContent = `${name}, t = ${t}: ${values}`;
       canvas.setAttribute("aria-label", `The ${x0.name} in noise, ${caption.textContent}`);
       return { name, t, x, snr };

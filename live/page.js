@@ -1,6 +1,6 @@
 // live.html: the network runs where it is read. The address holds the state of the page, and `&go`
 // in it starts without a click. A finished picture is window.liveResult = {x, ms, calls}.
-import { MODELS, command, describe, fromAddress, toAddress } from "./address.js";
+import { MODELS, command, count, describe, fromAddress, toAddress } from "./address.js";
 import { controls } from "./controls.js";
 import { button, el } from "./dom.js";
 import kernels from "./kernels.wasm"; // as text, in base 64
@@ -27,12 +27,18 @@ function mount(root) {
     try {
       await openModel(`${root.dataset.folder}/${name}`, wasm);
       if (mine != clicks) return;
+      const hadFocus = root.contains(document.activeElement);
       root.replaceChildren();
       live(root, { ...fromAddress().state, model: name });
+      if (hadFocus) root.querySelector(".live-tabs button").focus({ preventScroll: true });
     } catch (error) {
       if (mine == clicks) note.textContent = window.liveError = error.message;
     }
   };
+  window.addEventListener("hashchange", () => {
+    const { state, go } = fromAddress();
+    if (go && note.isConnected) start(state.model); // the cards are still there
+  });
   const cards = Object.entries(MODELS).map(([name, { title, about, megabytes }]) =>
     el("button", { type: "button", onclick: () => start(name) },
       el("b", {}, title), el("span", {}, `${about}, loads ${megabytes} MB`)));
@@ -45,6 +51,7 @@ function live(root, state) {
   const about = el("p", { className: "live-about" });
   const see = pictures(tell), move = controls(state, changed);
   let model, loaded, job = 0, wanted = null, running = null; // `loaded` is the name of `model`
+  let trouble = ""; // that stays until a network is there
 
   const labels = how => (model.names.length ? how.class.split(",") : [undefined]);
   const address = () => toAddress(state, model.names.length > 0);
@@ -74,7 +81,7 @@ function live(root, state) {
     about));
   window.addEventListener("hashchange", () => {
     const { state: given, isOurs } = fromAddress();
-    if (!isOurs) return; // but a place on this page
+    if (!isOurs || (model && location.hash == address())) return; // or a place on this page
     Object.assign(state, given);
     changed("model");
   });
@@ -83,19 +90,21 @@ function live(root, state) {
   async function changed(kind) {
     if (kind == "model") {
       const name = state.model;
-      note.textContent = "Loading the network …";
+      note.textContent = trouble = "Loading the network …";
       try {
         const opened = await openModel(`${root.dataset.folder}/${name}`, wasm);
         if (name != state.model) return; // another one was chosen meanwhile
         [model, loaded] = [opened, name];
       } catch (error) {
         if (name != state.model) return;
-        note.textContent = window.liveError = error.message;
+        note.textContent = trouble = window.liveError = error.message;
         Object.assign(state, see.shown()?.how, { model: loaded }); // as what is shown
+        if (model) history.replaceState(null, "", address());
         move.refresh();
         if (!running) work();
         return;
       }
+      trouble = "";
       move.fit(model);
       see.fit(model);
       about.textContent = model.about ?? "";
@@ -144,11 +153,11 @@ function live(root, state) {
         before = s.x;
         if (isFilm) see.add(row);
       }
-      const ms = performance.now() - start;
-      Object.assign(row, { calls: calls * steps, ms, isFinal: kind != "knob" });
+      Object.assign(row, { calls: calls * steps * rows.length, isFinal: kind != "knob" });
     }
     await Promise.all(rows.map(fill));
     if (mine != job) return;
+    for (const row of rows) row.ms = performance.now() - start; // of all rows
     if (!isFilm) see.begin(rows, steps);
     if (kind == "knob") return;
     tell(see.shown());
@@ -156,9 +165,10 @@ function live(root, state) {
   }
   function tell({ label, how, states, ms, calls, isFinal }) { // what is shown
     if (!isFinal) return;
-    const seconds = (ms / 1000).toFixed(2);
-    const cost = `${calls} calls of the network, ${seconds} s here`;
-    note.textContent = `${describe(how, label)}: ${cost}.`;
+    const seconds = (ms / 1000).toFixed(2), rows = labels(how).length;
+    const all = rows > 1 ? ` for all ${rows} classes` : "";
+    const cost = `${count(calls, "call")} of the network, ${seconds} s here${all}`;
+    note.textContent = trouble || `${describe(how, label)}: ${cost}.`;
     code.textContent = labels(how).map(name => command(how, name)).join("\n");
     see.compare();
     window.liveResult = { x: states.at(-1).x, ms, calls };

@@ -39,10 +39,10 @@ mount("paths", (box, root) => {
       walk().then(playUnasked);
     }],
     ["One point", "Drop one point of noise", () => add(normal(++seed)(2))],
-    ["Clear", "Remove all points", () => { xT = new Float32Array(0); walk(); }]));
+    ["Clear", "Remove all points", () => { xT = new Float32Array(0); seed++; walk(); }]));
 
   // A click or a touch drops a point of noise; a stroke of the mouse drops many.
-  let stroke = null, byMouse = false; // not every browser's click says what made it
+  let stroke = null, byMouse = false, drawing = false; // not every click says what made it
   const isFar = p => !stroke || Math.hypot(p[0] - stroke[0], p[1] - stroke[1]) > 0.15;
   function drop(e) {
     const p = view.where(e);
@@ -58,9 +58,11 @@ mount("paths", (box, root) => {
   canvas.onpointerdown = e => {
     stroke = null;
     byMouse = isMouse(e);
-    if (byMouse && e.button == 0) drop(e);
+    drawing = byMouse && e.button == 0;
+    if (drawing) drop(e);
   };
-  canvas.onpointermove = e => isMouse(e) && e.buttons == 1 && drop(e);
+  canvas.onpointermove = e => drawing && drop(e);
+  window.addEventListener("pointerup", () => { drawing = false; });
   canvas.onclick = e => {
     stroke = null;
     if (!byMouse) drop(e);
@@ -80,8 +82,9 @@ mount("paths", (box, root) => {
     film = states;
     ends = nearest(data, film.at(-1).x);
     const off = ends.reduce((total, e) => total + e.far, 0) / ends.length;
-    const walked = `${ends.length} points, ${count} steps: `;
-    const far = `they end ${off.toFixed(3)} from the spiral, in the mean.`;
+    const walked = `${ends.length} point${ends.length == 1 ? "" : "s"}, ${count} steps: `;
+    const far = ends.length == 1 ? `it ends ${off.toFixed(3)} from the spiral.`
+      : `they end ${off.toFixed(3)} from the spiral, in the mean.`;
     const full = ends.length >= MOST ? " There is no room for more." : "";
     told.textContent = ends.length ? walked + far + full
       : "Click into the picture to drop a point of noise.";
@@ -143,5 +146,7 @@ mount("paths", (box, root) => {
     const what = `${ends.length} points at level ${t}, on their way from noise to the spiral`;
     canvas.setAttribute("aria-label", what);
   }
+  const theme = { attributes: true, attributeFilter: ["class"] }; // gray is another one then
+  new MutationObserver(() => root.shown && draw()).observe(document.documentElement, theme);
   walk();
 });

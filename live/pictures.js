@@ -17,7 +17,7 @@ export function pictures(selected) { // hears which row is shown large
     figure(noisy, ...indexed("x", "t"), ", the picture so far"),
     figure(clean, ...indexed("x̂", "0"), ", what the network sees in it"), pinned);
   const scrubber = el("input", { type: "range", min: 0, max: 0, step: 1, id: "live-step" });
-  const place = el("output", { htmlFor: "live-step" });
+  const place = el("output", { htmlFor: "live-step", "aria-live": "off" });
   const scrub = el("div", { className: "live-scrub" },
     el("label", { htmlFor: "live-step" }, "step"), scrubber, place);
   const strips = el("div", { className: "live-strips" });
@@ -110,7 +110,7 @@ export function pictures(selected) { // hears which row is shown large
     fit(model) {
       [size, T] = [model.size, model.sched.T];
       for (const canvas of [noisy, clean, kept]) canvas.width = canvas.height = size;
-      pin(null);
+      pin(keep?.x.length == model.count ? keep : null); // its canvas has lost it
     },
   };
 }

@@ -44,13 +44,18 @@ export function check({ image_size, channels, ch, mult, attn, patch }) {
   if (channels * patch ** 2 > 64) no(`${channels} channels in patches of ${patch}`);
 }
 
+const CUT = "The file of the network is cut short. Reload the page.";
+
 // The tensors of a safetensors file, as {name: {shape, dtype, bytes}}.
 export function tensors(file) {
-  const length = Number(new DataView(file).getBigUint64(0, true));
+  const isCut = end => file.byteLength < end, view = new DataView(file);
+  const length = isCut(8) ? Infinity : Number(view.getBigUint64(0, true));
+  if (isCut(8 + length)) throw Error(CUT);
   const index = JSON.parse(new TextDecoder().decode(new Uint8Array(file, 8, length)));
   delete index.__metadata__;
   for (const t of Object.values(index)) {
     const [from, to] = t.data_offsets;
+    if (isCut(8 + length + to)) throw Error(CUT);
     t.bytes = new Uint8Array(file, 8 + length + from, to - from);
   }
   return index;

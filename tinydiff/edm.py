@@ -16,7 +16,7 @@ from .schedule import Schedule, at, like, schedules, timesteps, whole_number
 def karras_schedule(
     T: int = 1000,  # number of levels, 1 to a million, else ValueError
     sigma_min: float = 0.002,  # σ_1, positive and below σ_T, else ValueError
-    sigma_max: float = 80.0,  # σ_T
+    sigma_max: float = 80.0,  # σ_T, if T > 1
     rho: float = 7.0,  # equal strides of σ^(1/ρ); positive, else ValueError
 ) -> Schedule:
     "Noise levels even in σ^(1/ρ), with ᾱ = 1 / (1 + σ²): Eqs. (1) and (2); EDM, eq. 5."
@@ -100,7 +100,7 @@ def heun(
 
 
 def churn(sched: Schedule, x, t: int, s: int, eta: float, generator) -> tuple:
-    "Raise x_t to the level where σ is nearest to σ_t (σ_t / σ_s)^η²: Eq. (10); also that level."
+    "Raise x_t to the level nearest, in ln σ, to σ_t (σ_t / σ_s)^η²: Eq. (10); also that level."
     sigma, root = sched.snr.rsqrt(), sched.alpha_bar.sqrt()
     want = sigma[t] * (sigma[t] / sigma[s]) ** eta**2
     up = t + (sigma[t:].log() - want.log()).abs().argmin().item()

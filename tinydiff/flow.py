@@ -16,7 +16,7 @@ def to_flow(
     sched: Schedule,  # the tables
     xt: torch.Tensor,  # (B, ...) x_t
     t: torch.Tensor,  # (B,) int64 in 0..T, or one int
-) -> tuple:  # z (B, ...), and r (B, 1, ..., 1) in [0, 1)
+) -> tuple:  # z (B, ...), and r (B, 1, ..., 1) in [0, 1), or (1, 1, ..., 1) for one int
     "The point of the straight path z = (1-r) x_0 + r ε with the SNR of x_t, and its r: Eq. (11)."
     a, b = at(sched.alpha_bar.sqrt(), t, xt), at((1 - sched.alpha_bar).sqrt(), t, xt)
     return xt / (a + b), b / (a + b)
@@ -42,7 +42,7 @@ def flow_denoiser(
 
     def model(x, t, c=None):
         z, r = to_flow(sched, x, t)
-        return z + (1 - r) * same_shape(net(z, r.flatten(), c), x)
+        return z + (1 - r) * same_shape(net(z, r.flatten().expand(len(x)), c), x)
 
     return model
 
