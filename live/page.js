@@ -166,8 +166,8 @@ function live(root, state) {
   function tell({ label, how, states, ms, calls, isFinal }) { // what is shown
     if (!isFinal) return;
     const seconds = (ms / 1000).toFixed(2), rows = labels(how).length;
-    const all = rows > 1 ? ` for all ${rows} classes` : "";
-    const cost = `${count(calls, "call")} of the network, ${seconds} s here${all}`;
+    const all = rows > 1 ? ` for ${rows} classes` : "";
+    const cost = `${count(calls, "call")} of the network${all}, ${seconds} s here`;
     note.textContent = trouble || `${describe(how, label)}: ${cost}.`;
     code.textContent = labels(how).map(name => command(how, name)).join("\n");
     see.compare();
