@@ -143,7 +143,7 @@ def distances(a) -> dict:
     "How far real images are from real images."
     device = pick_device("auto")
     features = efficientnet_lite0(device)
-    x, xt = cifar10(a.data)[0], cifar10(a.data, train=False)[0]
+    x, xt = (cifar10(a.data or "data", train=train)[0] for train in (True, False))
     f, ft = cached(features, x), cached(features, xt)
     distance = to(f)
 
@@ -378,11 +378,14 @@ FILES = dict(changes="real_images.json") | {k: f"{k}.json" for k in (*UNSEEN, "n
 def of_checkpoint(a) -> dict:
     "What is measured with a checkpoint, and on what."
     device = pick_device("cpu" if a.what in EDITS else "auto")
+    torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32
     path, name, model, sched, config = opened(a.ckpt, device)
     a.out = a.out or Path("results") / name / FILES.get(a.what, f"edit_{a.what}.json")
-    config["data"]["dir"] = a.data
+    config["data"]["dir"] = a.data or config["data"]["dir"]
     if a.what in EDITS:
         x, c = photographs(config["model"]["image_size"], a.n)
+        if c is None and a.what in ("inpaint", "walk") and a.n <= max(7, a.face, a.other):
+            raise ValueError("--n is at least 8, and above --face and --other")
         found = EDITS[a.what](a, model, sched, x, c)
     elif a.what == "neighbours":
         found = neighbours(a, config)
@@ -404,7 +407,7 @@ def main():
     p.add_argument(
         "--ckpt", help="by default that of CIFAR-10, or of faces to inpaint, invert, walk"
     )
-    p.add_argument("--data", default="data")
+    p.add_argument("--data", help="folder of the data, instead of data.dir")
     p.add_argument("--n", type=int, help="images")
     p.add_argument("--steps", type=int)
     p.add_argument("--draws", type=int, default=10, help="of the noise for each t, of bits")
@@ -417,6 +420,8 @@ def main():
     p.add_argument("--out", help="JSON file", type=Path)
     a = p.parse_args()
     name, n, steps, batch = USUAL[a.what]
+    if (a.n and not n) or (a.steps and not steps):
+        raise ValueError(f"{a.what} takes no {'--steps' if n or not a.n else '--n'}")
     a.ckpt, a.n = a.ckpt or f"checkpoints/{name}", a.n or n
     a.steps, a.batch = a.steps or steps, a.batch or batch
     if min(a.n or 2, a.steps or 2, a.draws + 1, (a.batch or 1) + 1) < 2:

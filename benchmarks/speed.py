@@ -51,6 +51,7 @@ import math
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -572,7 +573,9 @@ class ByCommand:
                     process.wait()  # the last save, and a grid of samples, which counts
                 if process.poll():
                     raise RuntimeError("train.py failed")
-                yield (time.time() - begun) / 60, find(path)[2], load(path)[:2]
+                minutes, now = (time.time() - begun) / 60, Path(out, "now.pt")
+                shutil.copy(path, now)  # train.py goes on, and writes another
+                yield minutes, find(now)[2], load(now)[:2]
 
     def images(self, found, n, steps):
         model, sched = found
@@ -625,6 +628,7 @@ def quality(a, device):
             torch.manual_seed(0)
             averages = list(who.averages(x, a))
             torch.save((about(device), averages), kept[who])
+    last = []
     for who in everyone:
         how, averages = torch.load(kept[who], weights_only=False)
         scored = sum(row["library"] == who.name for row in rows)
@@ -638,11 +642,8 @@ def quality(a, device):
             rows.append(row | evaluate(f, None, real))
             print(f"{who.name}, {minutes:.1f} minutes: {rows[-1]['distance']:.1f}", flush=True)
             write_text(json.dumps(rows, indent=1) + "\n", path)
-    last = []
-    for who in everyone:
         torch.manual_seed(0)
-        net = torch.load(kept[who], weights_only=False)[1][-1][2]
-        last.append(who.images(net, 20, a.steps))
+        last.append(who.images(averages[-1][2], 20, a.steps))
     write_image(grid(torch.cat(last), 10), path.with_suffix(".png"))
 
 
@@ -708,7 +709,8 @@ def main():
             job = jobs[name](a.images, a.steps, device)
             row, file = compare(job, a.rounds), job.file
             show(row, job.unit)
-        text = json.dumps(about(device) | row, indent=1) + "\n"
+        where = torch.device("cpu") if name in alone else device
+        text = json.dumps(about(where) | row, indent=1) + "\n"
         Path(a.out, f"{file}.json").write_text(text, encoding="utf-8")
 
 

@@ -71,7 +71,7 @@ import shlex
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache, partial
 from pathlib import Path
 from unittest.mock import patch
@@ -84,7 +84,7 @@ from tinydiff.data import cifar10_sample, grid, to_uint8
 from tinydiff.ddpm import bits_per_dim
 from tinydiff.fid import Real, efficientnet_lite0, evaluate
 from tinydiff.forward import q_sample, x0_to_eps
-from tinydiff.run import find, read_config, train_run, write_text
+from tinydiff.run import find, guard, read_config, train_run, write_text
 from tinydiff.schedule import make_schedule, schedules
 from tinydiff.train import strata, stratified_t, use_bf16
 from tinydiff.unet import flops
@@ -162,6 +162,9 @@ def guided(model, sched, w, low, high, bf16):
 def whole(setting):
     "A way to sample, with what it does not say."
     s = dict(w=1.0, low=0.0, high=math.inf) | setting
+    known = {"sampler", "calls", "w", "low", "high", "clip_x0", *options(SAMPLERS[s["sampler"]])}
+    if unknown := set(s) - known:
+        raise ValueError(f"{s['sampler']} has no option {min(unknown)}")
     s["steps"] = (s["calls"] + 1) // 2 if s["sampler"] == "heun" else s["calls"]
     s["calls"] = 2 * s["steps"] - 1 if s["sampler"] == "heun" else s["steps"]
     return options(SAMPLERS[s["sampler"]]) | dict(clip_x0=s["sampler"] in ("ddim", "ddpm")) | s
@@ -286,10 +289,10 @@ def score(src, a, device, data_config):
 
 
 def draw_some(src, device, path):
-    "A grid of four samples of each class, with 50 steps of DDIM at w = 1."
+    "A grid of 40 samples, classes in turn, with 50 steps of DDIM at w = 1."
     model, sched, config = load(src, device)
     m = config["model"]
-    c = torch.arange(m["num_classes"]).repeat(4) if m["num_classes"] else None
+    c = torch.arange(40) % K if (K := m["num_classes"]) else None
     shape = 40, m["channels"], m["image_size"], m["image_size"]
     xT = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     steps = ddim(model, sched, xT.to(device), None if c is None else c.to(device), steps=50)
@@ -346,10 +349,9 @@ def shares(sched, levels, mean, std):
 def reweighted(config, weight):
     'The loss of another draw, "uniform" or "normal[:MEAN:STD]", with the draw of this config.'
     sched, r = make_schedule(**config["schedule"]), config["train"]
-    levels, *numbers = weight.split(":")
-    mean, std = map(float, numbers or (2.4, 2.4))
+    levels, mean, std = [*weight.split(":"), 2.4, 2.4][:3]
     drawn = shares(sched, r["levels"], r["snr_mean"], r["snr_std"])
-    factor = (shares(sched, levels, mean, std) / drawn).clamp(max=10)
+    factor = (shares(sched, levels, float(mean), float(std)) / drawn).clamp(max=10)
 
     def loss(net, sched, x0, t, *rest):
         return diffusion_loss(net, sched, x0, t, *rest) * factor.to(x0)[t - 1]
@@ -363,7 +365,10 @@ def parse(candidate):
     for word in candidate.split():
         if word == "draw=laplace":
             laplace = True
+            words.append("train.levels=uniform")  # in whose place it comes
         elif word.startswith("cut="):
+            if word[4:] not in CUTS:
+                raise ValueError(f"cut is {' or '.join(CUTS)}, not {word[4:]!r}")
             network = CUTS[word[4:]]
         elif word.startswith("weight="):
             weight = word[7:]
@@ -373,6 +378,8 @@ def parse(candidate):
             words += [f"train.{k}={v}" for k, v in zip(("snr_mean", "snr_std"), numbers)]
         else:
             words.append(word)
+    if weight and (laplace or weight.split(":")[0] not in ("uniform", "normal")):
+        raise ValueError("weight is uniform or normal[:MEAN:STD], and knows no draw=laplace")
     return words, laplace, network, weight
 
 
@@ -409,10 +416,12 @@ def affordable(config, x, y, device, minutes):
 def run(a, candidate, seed):
     "Train and score one candidate with one seed."
     torch.set_num_threads(a.threads)
+    torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32
     torch.compiler.reset()  # else many networks in one process are too many for torch.compile
     device, (sets, laplace, network, weight) = torch.device(a.device), parse(candidate)
     config = read_config(a.config, a.set + sets + [f"train.seed={seed}"])
     x, y, _ = dataset(config)
+    references(config, device)  # what is missing is missed before the training
     images = a.images or affordable(config, x, y, device, a.minutes)
     draw_t = partial(laplace_t, make_schedule(**config["schedule"])) if laplace else stratified_t
     loss = reweighted(config, weight) if weight else diffusion_loss
@@ -475,6 +484,9 @@ def compare(a):
     base["data"].pop("dir")
     bf16 = use_bf16(base["train"]["precision"], torch.device(a.device))
     settings = dict(
+        base=base,
+        under=a.under,
+        bits=a.bits,
         budget=dict(images=a.images, minutes=a.minutes),
         n=a.n,
         sampler="ddim",
@@ -492,12 +504,18 @@ def compare(a):
         sys.exit(f"error: {a.out} holds other trials: name another file with --out")
     rows = old["rows"]
     done = {(row["candidate"], row["seed"]) for row in rows}
+    for candidate in a.candidates:
+        read_config(a.config, a.set + parse(candidate)[0])
     todo = [(c, s) for s in range(a.seeds) for c in a.candidates if (c, s) not in done]
-    head = about(a) | settings | dict(base=base)
+    head = about(a) | settings
     for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(k, str(a.threads))
-    with ProcessPoolExecutor(a.jobs, multiprocessing.get_context("spawn")) as pool:
-        for future, what in [(pool.submit(run, a, *what), what) for what in todo]:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(a.jobs, spawn) as pool, contextlib.ExitStack() as end:
+        end.callback(pool.shutdown, cancel_futures=True)  # after Ctrl-C nothing more begins
+        futures = {pool.submit(run, a, *what): what for what in todo}
+        for future in as_completed(futures):
+            what = futures[future]
             try:
                 rows.append(future.result())
             except (ValueError, ArithmeticError, RuntimeError, OSError) as e:
@@ -529,7 +547,8 @@ def name_of(s):
     words = [f"{s['sampler']}{s['calls']}"]
     words += [str(s[k]) for k in ("spacing", "variance") if k in s]
     words += [f"eta{s['eta']:g}"] if s.get("eta") else []
-    words += ["clip"] if s["clip_x0"] and s["sampler"] == "dpmpp" else []
+    if s["clip_x0"] != (s["sampler"] in ("ddim", "ddpm")):
+        words.append("clip" if s["clip_x0"] else "free")
     band = "" if (s["low"], s["high"]) == (0, math.inf) else f"-{s['low']:g}-{s['high']:g}"
     return "_".join([*words, f"w{s['w']:g}{band}"])
 
@@ -537,6 +556,7 @@ def name_of(s):
 def begun(a):
     "The model of --ckpt, the device, what heads each row, and the rows that --out already holds."
     device = torch.device(a.device)
+    torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32
     model, sched, config = load(a.ckpt, device)
     config["data"]["dir"] = a.data or config["data"].get("dir", "data")
     weights = b"".join(v.cpu().numpy().tobytes() for v in model.state_dict().values())
@@ -601,9 +621,11 @@ def curve(a):
     rows = json.loads(a.out.read_text(encoding="utf-8")) if a.out.exists() else []
     if any((row["n"], row["steps"]) != (a.n, a.steps) for row in rows):
         sys.exit(f"error: {a.out} has other --n or --steps: name another file with --out")
-    done = {row["checkpoint"] for row in rows}
-    for src in [src for src in a.score if Path(src).name not in done]:
+    done = {(row["checkpoint"], row["images"]) for row in rows}
+    for src in a.score:
         config, _, images = find(src)
+        if (Path(src).name, images) in done:
+            continue
         config["data"]["dir"] = a.data or config["data"].get("dir", "data")
         row = about(a) | dict(checkpoint=Path(src).name, images=images, n=a.n)
         row |= dict(sampler="ddim", steps=a.steps, w=1.0)
@@ -652,7 +674,7 @@ def parts_of(count, sizes):
     "For each network its images and as many others, as places in a shuffled list."
     half = (count - UNSEEN) // 2
     one, two = range(UNSEEN, UNSEEN + half), range(UNSEEN + half, UNSEEN + 2 * half)
-    parts = {str(n): (one[:n], two[:n]) for n in sizes if n <= half}
+    parts = {str(n): (one[:n], two[:n]) for n in sizes}
     return parts | {"one half": (one, two), "the other half": (two, one)}
 
 
@@ -682,12 +704,17 @@ def copies(a):
     if config["model"]["num_classes"]:
         sys.exit("error: --copies is for a network without classes")
     x = dataset(config)[0]
+    if min(a.copies) < 2 or max(a.copies) > (len(x) - UNSEEN) // 2:
+        sys.exit(
+            f"error: --copies takes 2 to {(len(x) - UNSEEN) // 2} images, half of what is left"
+        )
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
     settings = dict(images=a.images, n=a.n, steps=a.steps, images_of_all=len(x), unseen=UNSEEN)
+    settings["config"] = config | dict(data=config["data"] | dict(dir="data"))
     old = json.loads(a.out.read_text(encoding="utf-8")) if a.out.exists() else dict(rows=[])
     if any(old.get(k, v) != v for k, v in settings.items()):
         sys.exit(f"error: {a.out} holds other trials: name another file with --out")
-    head = about(a) | settings | dict(config=config | dict(data=config["data"] | dict(dir="data")))
+    head = about(a) | settings
     rows, drawn_by, seen_by, unseen = old["rows"], {}, {}, x[order[:UNSEEN]]
     a.out.parent.mkdir(parents=True, exist_ok=True)
     xT = torch.randn(a.n, *x[:1].shape[1:], generator=torch.Generator().manual_seed(0))
@@ -811,4 +838,4 @@ def arguments():
 if __name__ == "__main__":
     asked = arguments()
     how = copies if asked.copies else compare if asked.config else curve if asked.score else sweep
-    sys.exit(how(asked))
+    sys.exit(guard(how)(asked))

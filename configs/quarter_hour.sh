@@ -18,7 +18,7 @@ mkdir -p "$run"
 
 train() { # OUT MINUTES: begins, or goes on if it was cut off
     "$python" train.py --config "$config" --data "$data" --out "$1" --minutes "$2" \
-        ${sets[@]+--set "${sets[@]}"} $([ ! -e "$1/last.pt" ] || echo --resume)
+        ${sets[@]+--set "${sets[@]}"} $([ ! -e "$1/last.pt" ] && [ ! -e "$1/prev.pt" ] || echo --resume)
 }
 score() { # RUN N [STEPS]: few steps and the usual fifty, or so many of both
     "$python" benchmarks/real_images.py bits --ckpt "$1/ema.pt" --data "$data" --draws 1 --out "$1/bits.json"

@@ -308,7 +308,8 @@ def newest(out: Path) -> dict:
     except (FileNotFoundError, ValueError) as e:
         ckpt = read_checkpoint(out / "prev.pt")
         warnings.warn(f"{e}; going on at {ckpt['images']:,} images", stacklevel=2)
-        (out / "last.pt").unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # kept: perhaps it was only hard to read
+            os.replace(out / "last.pt", out / "damaged.pt")
         return ckpt
 
 
