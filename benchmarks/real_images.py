@@ -186,7 +186,7 @@ def by_ode(model, sched, x, c, steps: int, batch: int) -> torch.Tensor:
     "Bits per dimension of each image: chapter 8, Eq. (18)."
     bits, D = [], x[0].numel()
     for i in tqdm(range(0, len(x), batch), f"{steps} steps", unit=f" x {batch} images"):
-        g = torch.Generator().manual_seed(i)
+        g = torch.Generator().manual_seed(1_000_000 + i)  # apart from the dice
         part, label = x[i : i + batch].float(), None if c is None else c[i : i + batch]
         inside = part + torch.rand(part.shape, generator=g).to(part) - 0.5
         x0 = inside / 127.5 - 1
@@ -394,7 +394,8 @@ def of_checkpoint(a) -> dict:
         c = c.to(device) if config["model"]["num_classes"] else None
         found = UNSEEN[a.what](a, model, sched, x.to(device), c)
     how = {k: getattr(a, k) for k, usual in zip(("n", "steps"), USUAL[a.what][1:3]) if usual}
-    how |= {} if a.samples else dict(network_precision="fp32", seed=a.seed, w=1.0)
+    how |= {} if a.samples else dict(network_precision="fp32", seed=a.seed)
+    how |= {} if a.samples or a.what == "invert" else dict(w=1.0)  # whose rows have their own
     return provenance(path, model) | how | found
 
 

@@ -396,7 +396,8 @@ def eval_main(
         if first := ranks()[0] == 0:  # what is missing is missed before the work begins
             f = fid.inception(mode, own, device) if kind == mode else fid.efficientnet_lite0(device)
         if not samples:
-            about |= dict(seed=seed) | {k: v for k, v in how.items() if k != "grid"}
+            unused = {"grid"} if config["model"]["num_classes"] else {"grid", "w"}
+            about |= dict(seed=seed) | {k: v for k, v in how.items() if k not in unused}
             draw_samples(where, model, sched, config, how, about, n, batch, seed)
         if first:
             what = samples.strip("./").replace("/", "-") if samples else what

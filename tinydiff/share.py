@@ -13,9 +13,9 @@ from typing import Annotated
 
 from fastcore.script import call_parse
 from huggingface_hub import HfApi, ModelCard, ModelCardData
-from safetensors.torch import save_file
+from safetensors.torch import save
 
-from .run import find, guard, outline, whole, write_text
+from .run import atomic_write, find, guard, outline, whole, write_text
 
 # %% ../nbs/93_share.ipynb #4e07234f
 def numbers(results, sha256: str) -> str:  # folder of JSON files, hash of the weights; a table
@@ -82,7 +82,8 @@ def save_folder(folder, config: dict, weights: dict, seen: int):
     "Write a checkpoint as the hub has it, in half precision."
     write_text(json.dumps({**config, "images": seen}, indent=1), Path(folder) / "config.json")
     half = {k: v.half().contiguous() for k, v in weights.items()}
-    save_file(half, Path(folder) / "model.safetensors")
+    with atomic_write(Path(folder) / "model.safetensors") as f:
+        f.write(save(half))
 
 
 def make_folder(src: Path, name: str, folder: Path, results, license: str) -> list:  # the files
