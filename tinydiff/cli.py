@@ -95,8 +95,10 @@ def sampling(config: dict, **asked) -> dict:  # what the user asked for, None wh
         how["steps"] = min(how.get("steps") or run.defaults(f)["steps"] or T, T)
     if not (math.isfinite(how["w"]) and 1 <= how["grid"] <= 100):
         raise ValueError(f"w must be finite, and grid from 1 to 100, got {how['w']}, {how['grid']}")
-    if "w" in asked and not config["model"]["num_classes"]:
-        raise ValueError("--w: this model knows no classes, so there is nothing to guide")
+    if not config["model"]["num_classes"]:
+        if "w" in asked:
+            raise ValueError("--w: this model knows no classes, so there is nothing to guide")
+        del how["w"]
     x, sched = torch.zeros(1, 1, 1, 1), run.make_schedule(**config["schedule"])
     next(states(lambda x, t, c: x, sched, how, x, None, None))
     return how
@@ -116,12 +118,12 @@ def states(model, sched, how: dict, xT, c, generator, precision="auto"):
     return walk(guided, sched, xT, c, generator=generator, **told)
 
 
-def run_name(how: dict, config: dict) -> str:
+def run_name(how: dict) -> str:
     "ddim50_w1, ddim50_eta1_uniform_w1: the sampler, its steps, and what is not the default."
     usual = options(SAMPLERS[how["sampler"]])
     changed = {k: how[k] for k in usual if how[k] != usual[k]}
     words = [v if isinstance(v, str) else f"{k}{v:g}" for k, v in changed.items()]
-    words += [f"w{how['w']:g}"] * bool(config["model"]["num_classes"])
+    words += [f"w{how['w']:g}"] if "w" in how else []
     return "_".join([f"{how['sampler']}{how['steps']}", *words])
 
 
@@ -281,7 +283,7 @@ def sample_main(
     path, name, model, sched, config = opened(ckpt, pick_device(device))
     how = sampling(config, grid=grid, **(how | dict(sampler="ddim") if From else how))
     labels = pick_labels(label, config)
-    words = [run_name(how, config), *(label or ()), *([f"seed{seed}"] if seed else ())]
+    words = [run_name(how), *(label or ()), *([f"seed{seed}"] if seed else ())]
     if From:
         how["walk"] = edit(config, From, strength, mask)
         words += [Path(From).stem, Path(mask).stem if mask else f"{strength:g}"]
@@ -389,15 +391,14 @@ def eval_main(
         path, name, model, sched, config = opened(ckpt, device)
         config["data"]["dir"] = data or config["data"]["dir"]
         how = sampling(config | dict(sample=config["sample"] | dict(w=1.0)), **how)
-        what, about = run_name(how, config) + f"_seed{seed}" * bool(seed), provenance(path, model)
+        what, about = run_name(how) + f"_seed{seed}" * bool(seed), provenance(path, model)
         where = user_path(samples or folder_of(path, name) / what)
         if samples and not where.is_dir():
             raise ValueError(f"--samples {samples} is no folder")
         if first := ranks()[0] == 0:  # what is missing is missed before the work begins
             f = fid.inception(mode, own, device) if kind == mode else fid.efficientnet_lite0(device)
         if not samples:
-            unused = {"grid"} if config["model"]["num_classes"] else {"grid", "w"}
-            about |= dict(seed=seed) | {k: v for k, v in how.items() if k not in unused}
+            about |= dict(seed=seed) | {k: v for k, v in how.items() if k != "grid"}
             draw_samples(where, model, sched, config, how, about, n, batch, seed)
         if first:
             what = samples.strip("./").replace("/", "-") if samples else what
