@@ -26,13 +26,13 @@ Each run is scored on unseen images: the loss at fixed t and noise, its mean and
 quartile of t; with --bits the bits per dimension, at one noise for each t; and for --n samples of
 the first average, drawn with --steps of DDIM at w = 1, the Frechet distance of
 EfficientNet-Lite0's features from the training images and the share that a probe on these
-features finds in the right class. --grids writes some samples of the first seed to PNG files.
---every-ema scores all averages of train.ema. Losses of eps, x0 and v, or of different schedules,
-are not to be compared; distances and bits are. With --under each network is also asked at the
-levels of these schedules, whichever it was trained with: what counts is the signal-to-noise ratio,
-so it is told the step of its own schedule whose ratio is nearest. Samples are then drawn with
---steps evenly spaced in t of each, and the squared error of the noise is measured at equal ratios
-(chapter 0). Runs go to processes of --threads threads, --jobs at once.
+features finds in the right class. --grids writes some samples to PNG files, of the first seed or of
+each checkpoint of --score. --every-ema scores all averages of train.ema. Losses of eps, x0 and v,
+or of different schedules, are not to be compared; distances and bits are. With --under each network
+is also asked at the levels of these schedules, whichever it was trained with: what counts is the
+signal-to-noise ratio, so it is told the step of its own schedule whose ratio is nearest. Samples
+are then drawn with --steps evenly spaced in t of each, and the squared error of the noise is
+measured at equal ratios (chapter 0). Runs go to processes of --threads threads, --jobs at once.
 
 With --sweep, or without --config, one checkpoint is sampled from in many ways: those of --try, each
 a string of key=value: sampler, calls, w, low, high (guidance only where the noise level sigma is in
@@ -42,9 +42,10 @@ and the clamp of dpmpp), churn (noise for ddim), band (guidance at all levels an
 guided call evaluates the network twice; `evaluations` counts that. Heun's S steps take 2 S - 1
 calls, so of an even number one is not used. A row has what `evaluate` finds of --n samples, and of
 as many unseen photographs ("unseen"), both against the training images. Each image has its own
-noise, equal in all rows of a seed. --precision says in what the network multiplies.
+noise, equal in all rows of a seed.
 
-With --score the checkpoints of one run are scored, as trials are.
+With --score the checkpoints of one run, or of runs of several lengths, are scored as trials are.
+--precision says in what the network multiplies while it draws.
 
 With --copies the network of --config is trained, for --images images each, on so many images of its
 data, and on two halves of them that share none; each draws from the same --n noises. What is
@@ -278,9 +279,11 @@ def score(src, a, device, data_config):
     found = dict(held_out=held_out(model, sched, config, xt, yt), floor=floor)
     if a.under:
         return found | under(model, sched, config, a, features, real, xt, labels)
-    f, y = drawn(model, sched, config, whole(named("ddim", calls=a.steps)), a.n, 0, features)
+    how, bf16 = whole(named("ddim", calls=a.steps)), use_bf16(a.precision, device)
+    f, y = drawn(model, sched, config, how, a.n, 0, features, bf16)
     row = evaluate(f, y, real)
     found.update(distance=row["distance"], class_accuracy=row.get("class_accuracy"))
+    found.update(network_precision="bf16" if bf16 else "fp32")
     if a.bits:
         c = None if labels is None else labels.to(device)
         bits = bits_per_dim(model, sched, xt.to(device), c, 1, progress=False)
@@ -628,10 +631,12 @@ def curve(a):
             continue
         config["data"]["dir"] = a.data or config["data"].get("dir", "data")
         row = about(a) | dict(checkpoint=Path(src).name, images=images, n=a.n)
-        row |= dict(sampler="ddim", steps=a.steps, w=1.0)
+        row |= dict(planned=config["train"]["images"], sampler="ddim", steps=a.steps, w=1.0)
         rows.append(row | score(src, a, torch.device(a.device), config))
         rows.sort(key=lambda r: r["images"])
         write_text(json.dumps(rows, indent=1) + "\n", a.out)
+        if a.grids:
+            draw_some(src, torch.device(a.device), a.grids / f"{images}.png")
         print(f"{images:,} images: {json.dumps(rows[-1])}", flush=True)
 
 
@@ -811,7 +816,7 @@ def arguments():
         "--precision",
         choices=["auto", "bf16", "fp32"],
         default="fp32",
-        help="of --sweep and --try without --config",
+        help="in which the network draws",
     )
     p.add_argument("--bits", action="store_true", help="also measure bits per dimension")
     p.add_argument(

@@ -1,5 +1,5 @@
-// An instrument for the post on budgets: minutes and a speed give images seen, and the distance
-// that was measured there. A cell of the post wrote the measured rows and the speeds beside it.
+// An instrument for the post on budgets: minutes and a speed give images seen, and the distance of
+// finished runs that saw as many. A cell of the post wrote the measured rows and the speeds there.
 import { el } from "./dom.js";
 import { choice, knobs, mount, note, slider } from "./instrument.js";
 
@@ -55,8 +55,7 @@ mount("budget", (box, root) => {
   const { rows, floor, speeds } = JSON.parse(root.dataset.measured), names = Object.keys(speeds);
   const moving = svg("g", {}), told = note();
   const curve = rows.map(r => `${across(r.images)},${up(r.distance)}`).join(" ");
-  const marks = rows.map(r => dot(r.images, r.distance, 4.5,
-    { class: r.lr ? "live-open" : "live-full" }));
+  const marks = rows.map(r => dot(r.images, r.distance, 4.5, { class: "live-full" }));
   const picture = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img" }, ...axes(floor),
     svg("polyline", { points: curve, class: "live-curve" }), ...marks, moving);
   const minutes = slider("time", { min: 0, max: MINUTES.length - 1, step: 1,
@@ -80,8 +79,7 @@ mount("budget", (box, root) => {
     const images = 60 * MINUTES[minutes.value()] * rate(), x = across(images);
     const found = read(rows, images), ends = [rows[0], rows.at(-1)].map(r => whole(r.images));
     const said = found ? `distance ${whole(found.distance)} (photographs have ${whole(floor)}), `
-      + `read between ${whole(found.a.images)} and ${whole(found.b.images)}`
-      + (found.b.lr ? ", before the learning rate had fallen to 0." : ".")
+      + `read between runs of ${whole(found.a.images)} and ${whole(found.b.images)} images.`
       : `nothing was measured outside of ${ends.join(" to ")}, and nothing is guessed.`;
     told.textContent = `${about(images)} images seen: ${said}`;
     const cross = found ? [dot(images, found.distance, 7, { class: "live-here" })] : [];
