@@ -631,7 +631,8 @@ def curve(a):
             continue
         config["data"]["dir"] = a.data or config["data"].get("dir", "data")
         row = about(a) | dict(checkpoint=Path(src).name, images=images, n=a.n)
-        row |= dict(planned=config["train"]["images"], sampler="ddim", steps=a.steps, w=1.0)
+        train, how = config["train"], dict(sampler="ddim", steps=a.steps, w=1.0)
+        row |= dict(planned=train["images"], batch=train["batch"]) | how
         rows.append(row | score(src, a, torch.device(a.device), config))
         rows.sort(key=lambda r: r["images"])
         write_text(json.dumps(rows, indent=1) + "\n", a.out)
