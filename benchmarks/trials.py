@@ -633,11 +633,11 @@ def curve(a):
         row = about(a) | dict(checkpoint=Path(src).name, images=images, n=a.n)
         train, how = config["train"], dict(sampler="ddim", steps=a.steps, w=1.0)
         row |= dict(planned=train["images"], batch=train["batch"]) | how
+        if a.grids:
+            draw_some(src, torch.device(a.device), a.grids / f"{images}.png")
         rows.append(row | score(src, a, torch.device(a.device), config))
         rows.sort(key=lambda r: r["images"])
         write_text(json.dumps(rows, indent=1) + "\n", a.out)
-        if a.grids:
-            draw_some(src, torch.device(a.device), a.grids / f"{images}.png")
         print(f"{images:,} images: {json.dumps(rows[-1])}", flush=True)
 
 
