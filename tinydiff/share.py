@@ -51,8 +51,8 @@ With tinydiff installed: `tinydiff-sample --ckpt {{ name }}`, or in Python
 
 Trained on {{ data }}. {{ about }} {{ seen }} images seen in steps of {{ batch }}, {{ optimizer }}
 at {{ lr }}, {{ schedule }} schedule of {{ T }} steps, prediction of {{ predict }}. All of it is in
-`config.json`{% if start %}, except how the first {{ start }} images were seen: they were another
-run's{% endif %}.
+`config.json`{% if start %}, except how the first {{ start }} images were seen: that was before this
+run{% endif %}.
 
 {{ numbers }}
 
