@@ -314,7 +314,9 @@ def invert(a, model, sched, x, c) -> dict:
             rows.append(found | dict(neighbours=near.item()))
             sheet += [back[:8]] if w == 1 else []
             latent = up if w == 1 else latent
-    write_image(grid(torch.cat([*sheet, latent[:8] / 3]), 8), a.out.with_suffix(".png"))
+    write_image(
+        grid(torch.cat([*sheet, latent[:8] / 3]), min(8, len(x))), a.out.with_suffix(".png")
+    )
     return dict(rows=rows)
 
 
@@ -348,8 +350,11 @@ def walk(a, model, sched, x, c) -> dict:
     )
 
 
-def neighbours(a, config) -> dict:
+def neighbours(a, config, sha256) -> dict:
     "Samples and the nearest training images."
+    note = json.loads((Path(a.samples) / "samples.json").read_text(encoding="utf-8"))
+    if note["checkpoint_sha256"] != sha256:
+        raise ValueError(f"{a.samples} holds samples of another checkpoint: name it with --ckpt")
     m, f = config["model"], efficientnet_lite0()
     paths, train = scan(Path(a.samples))[0][:10], dataset(config)[0]  # one of each class
     x = [torch.tensor(read_image(path, m["image_size"], m["channels"])) for path in paths]
@@ -388,7 +393,7 @@ def of_checkpoint(a) -> dict:
             raise ValueError("--n is at least 8, and above --face and --other")
         found = EDITS[a.what](a, model, sched, x, c)
     elif a.what == "neighbours":
-        found = neighbours(a, config)
+        found = neighbours(a, config, provenance(path, model)["checkpoint_sha256"])
     else:
         x, c, _ = dataset(config, train=False)
         c = c.to(device) if config["model"]["num_classes"] else None

@@ -45,7 +45,8 @@ as many unseen photographs ("unseen"), both against the training images. Each im
 noise, equal in all rows of a seed.
 
 With --score the checkpoints of one run, or of runs of several lengths, are scored as trials are.
---precision says in what the network multiplies while it draws.
+--precision says in what the network multiplies while it draws (not with --under, nor for --grids,
+whose samples take 50 steps: these are in float32).
 
 With --copies the network of --config is trained, for --images images each, on so many images of its
 data, and on two halves of them that share none; each draws from the same --n noises. What is
@@ -556,16 +557,21 @@ def name_of(s):
     return "_".join([*words, f"w{s['w']:g}{band}"])
 
 
+def digest(model):
+    "A hash of its weights."
+    weights = b"".join(v.cpu().numpy().tobytes() for v in model.state_dict().values())
+    return hashlib.sha256(weights).hexdigest()
+
+
 def begun(a):
     "The model of --ckpt, the device, what heads each row, and the rows that --out already holds."
     device = torch.device(a.device)
     torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32
     model, sched, config = load(a.ckpt, device)
     config["data"]["dir"] = a.data or config["data"].get("dir", "data")
-    weights = b"".join(v.cpu().numpy().tobytes() for v in model.state_dict().values())
     head = about(a) | dict(
         checkpoint=Path(a.ckpt).name,
-        weights_sha256=hashlib.sha256(weights).hexdigest(),
+        weights_sha256=digest(model),
         parameters=sum(p.numel() for p in model.parameters()),
         network_precision="bf16" if use_bf16(a.precision, device) else "fp32",
         reference="train",
@@ -624,13 +630,17 @@ def curve(a):
     rows = json.loads(a.out.read_text(encoding="utf-8")) if a.out.exists() else []
     if any((row["n"], row["steps"]) != (a.n, a.steps) for row in rows):
         sys.exit(f"error: {a.out} has other --n or --steps: name another file with --out")
-    done = {(row["checkpoint"], row["images"]) for row in rows}
+    done = {(row["checkpoint"], row["images"]): row.get("weights_sha256") for row in rows}
     for src in a.score:
         config, _, images = find(src)
-        if (Path(src).name, images) in done:
+        key, sha256 = (Path(src).name, images), digest(load(src)[0])
+        if done.get(key) not in (None, sha256):
+            sys.exit(f"error: {a.out} has {key} with other weights: name another file with --out")
+        if key in done:
             continue
         config["data"]["dir"] = a.data or config["data"].get("dir", "data")
         row = about(a) | dict(checkpoint=Path(src).name, images=images, n=a.n)
+        row |= dict(weights_sha256=sha256)
         train, how = config["train"], dict(sampler="ddim", steps=a.steps, w=1.0)
         row |= dict(planned=train["images"], batch=train["batch"]) | how
         if a.grids:
