@@ -206,7 +206,7 @@ class Recipe:
     def lr_at(self, seen: int) -> float:
         "The rate after `seen` images: warm-up, plateau, linear decay."
         begun = (seen - self.start + self.batch) / max(1, self.warmup)
-        left = (self.images - seen) / max(1, self.decay * self.images)
+        left = max(0, self.images - seen) / max(1, self.decay * self.images)
         return self.lr * min(1, begun, left)
 
 # %% ../nbs/03_train.ipynb #de8ab70e
