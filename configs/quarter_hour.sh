@@ -20,13 +20,15 @@ train() { # OUT MINUTES: begins, or goes on if it was cut off
     "$python" train.py --config "$config" --data "$data" --out "$1" --minutes "$2" \
         ${sets[@]+--set "${sets[@]}"} $([ ! -e "$1/last.pt" ] && [ ! -e "$1/prev.pt" ] || echo --resume)
 }
-score() { # RUN N [STEPS]: few steps and the usual fifty, or so many of both
+score() { # RUN N [STEPS]: few steps and the usual fifty, or so many of both, at once: one draws while the other is scored
     "$python" benchmarks/real_images.py bits --ckpt "$1/ema.pt" --data "$data" --draws 1 --out "$1/bits.json"
-    local sampler steps
+    local sampler steps at_work=()
     for sampler in dpmpp ddim; do
         steps=${3:-$([ $sampler = dpmpp ] && echo 15 || echo 50)}
-        "$python" eval_fid.py --ckpt "$1/ema.pt" --data "$data" --features efficientnet-lite0 --n "$2" --sampler $sampler --steps "$steps" --w 1 --batch 1000 --out "$1/$sampler${steps}_w1.json"
+        "$python" eval_fid.py --ckpt "$1/ema.pt" --data "$data" --features efficientnet-lite0 --n "$2" --sampler $sampler --steps "$steps" --w 1 --batch 1000 --out "$1/$sampler${steps}_w1.json" &
+        at_work+=($!)
     done
+    for k in "${at_work[@]}"; do wait "$k"; done
     "$python" sample.py --ckpt "$1/ema.pt" ${3:+--steps "$3"} --w 1.5 --out "$1/grid_w1.5.png"
 }
 pack() { # RUN
