@@ -179,7 +179,7 @@ def train_main(
     begun = any((out / name).exists() for name in ("last.pt", "prev.pt"))
     again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0  # torchrun brings it back
     if begun != resume and not again:
-        found = ("no run to resume", "a run already: --resume continues it")[begun]
+        found = ("nothing saved: leave out --resume", "a run already: --resume continues it")[begun]
         raise ValueError(f"{out} holds {found}; --out names another folder")
     if begun and minutes:  # their images have been known since the first steps
         config["train"]["images"] = run.read_config(out / "config.yaml")["train"]["images"]
@@ -212,7 +212,7 @@ def opened(ckpt, device) -> tuple:
     ours = Path(run.__file__).parent.parent / "checkpoints" / "cifar10"  # in a clone
     if ckpt is None and not ours.exists():
         raise ValueError("name a checkpoint with --ckpt: none comes with an installed package")
-    path = run.on_disk(ckpt := ckpt or ours)
+    path = run.on_disk(ckpt := ours if ckpt is None else ckpt)
     name, average = Path(ckpt).expanduser().resolve().name, path.stem.removeprefix("ema")
     if path.suffix == ".pt":
         name = "-".join([path.resolve().parent.name, average.removeprefix("-")]).removesuffix("-")
@@ -274,8 +274,8 @@ def sample_main(
 ):
     "Draw a grid of samples, one class per row. Example: sample.py --label cat dog --grid 4 --w 3"
     for path, end in ((out, ".png"), (gif, ".gif")):
-        if path and Path(path).suffix != end:
-            raise ValueError(f"{path} should end in {end}")
+        if path and (Path(path).suffix != end or user_path(path).is_dir()):
+            raise ValueError(f"{path} should be a file that ends in {end}")
     if [strength, mask].count(None) != 2 - bool(From):
         raise ValueError("--from takes either --strength or --mask, and they take --from")
     if From and (own := {k for k, v in how.items() if v is not None} - {"w", "steps"}):
@@ -397,6 +397,7 @@ def eval_main(
             raise ValueError(f"--samples {samples} is no folder")
         if first := ranks()[0] == 0:  # what is missing is missed before the work begins
             f = fid.inception(mode, own, device) if kind == mode else fid.efficientnet_lite0(device)
+            real = reference(config, f, own)
         if not samples:
             about |= dict(seed=seed) | {k: v for k, v in how.items() if k != "grid"}
             draw_samples(where, model, sched, config, how, about, n, batch, seed)
@@ -404,16 +405,16 @@ def eval_main(
             what = samples.strip("./").replace("/", "-") if samples else what
             count = "" if samples else f"_n{n}"
             file = Path("results") / name / f"{what}_{kind}{count}.json"
-            score(where, None if samples else n, f, config, about, own, user_path(out or file))
+            score(where, None if samples else n, f, config, about, real, user_path(out or file))
 
 
-def score(where: Path, n: int | None, f, config: dict, about: dict, own, out: Path):
+def score(where: Path, n: int | None, f, config: dict, about: dict, real, out: Path):
     "Compare the first `n` images of a folder, all by default, with the training images."
     start, m, K = time.time(), config["model"], config["model"]["num_classes"]
     paths = data.scan(where)[0][:n]
     x, _, place = data.packed(where, paths, False, m["image_size"], m["channels"], 0)
     y = torch.from_numpy(place) % K if K and n else None  # ours have the classes in turn
-    row = fid.evaluate(fid.extract(f, x), y, reference(config, f, own))
+    row = fid.evaluate(fid.extract(f, x), y, real)
     about |= dict(reference="train", mode=f.mode, features=f.name, features_sha256=f.sha256)
     about |= row | dict(scoring_seconds=round(time.time() - start, 1))
     write_text(json.dumps(about, indent=1, allow_nan=False, ensure_ascii=False) + "\n", out)

@@ -89,7 +89,8 @@ def cifar10(root="data", train: bool = True) -> tuple:  # images uint8, labels i
     if not folder.exists():
         download_cifar10(folder)
     names = [f"data_batch_{i}.bin" for i in range(1, 6)] if train else ["test_batch.bin"]
-    rows = np.concatenate([np.fromfile(folder / name, dtype=np.uint8) for name in names])
+    there = [np.fromfile(folder / n, dtype=np.uint8) for n in names if (folder / n).exists()]
+    rows = np.concatenate(there or [np.zeros(0, np.uint8)])
     if rows.size != 30_730_000 * len(names) or rows[::3073].max() > 9:
         raise ValueError(f"{folder} is damaged: remove it, and it is downloaded again")
     rows = torch.from_numpy(rows).reshape(-1, 3073)
@@ -130,7 +131,8 @@ IMAGE_FILES = set(".png .jpg .jpeg .jfif .webp .bmp .gif .tif .tiff .pgm .ppm .a
 def image_files(folder: Path, *above):  # `above`: the real folders that lead here, and here
     "Yield the images in and below a folder, by name; links are followed, but not in circles."
     for p in sorted(p for p in folder.iterdir() if p.name[0] != "."):
-        p.stat()  # a link to nothing is an error
+        if not p.exists():
+            raise ValueError(f"{p} is a link to nothing: remove it")
         if p.is_dir() and p.resolve() not in above:
             yield from image_files(p, *above, p.resolve())
         elif p.is_file() and p.suffix.lower() in IMAGE_FILES:
@@ -164,6 +166,7 @@ def write_pack(npy: Path, paths: list, skip: bool, size: int, channels: int, cro
     part = npy.with_suffix(".part")
     x = open_memmap(part, "w+", np.uint8, (len(paths), channels, size, size))
     if x.nbytes > shutil.disk_usage(part).free:
+        part.unlink()
         raise OSError(f"{part.parent} lacks room for {x.nbytes:,} bytes: set XDG_CACHE_HOME")
     u = np.array([hash_number(p) for p in tqdm(paths, "hashing", disable=None)])
     good, broken = [], []
@@ -174,6 +177,7 @@ def write_pack(npy: Path, paths: list, skip: bool, size: int, channels: int, cro
         except ValueError as e:
             broken.append(str(e))
     if broken and not (skip and good):
+        part.unlink()
         raise ValueError(f"{len(broken):,} broken images, see data.skip: {'; '.join(broken[:20])}")
     x.flush()
     del x  # closes the map before the file is renamed

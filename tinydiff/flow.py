@@ -66,9 +66,11 @@ def log_likelihood(
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             _, eps = denoise(model, sched, x, t, c, clip_x0=False)
+            if not eps.requires_grad:
+                raise ValueError("autograd cannot see through the model: use no no_grad in it")
             v = eps_to_v(sched, x, t, eps)
             (g,) = torch.autograd.grad((v * signs).sum(), x)
-        return v.detach(), (g * signs).flatten(1).sum(1)
+        return v.detach(), (g * signs).reshape(len(x), -1).sum(1)
 
     x, log_p = x0, x0.new_zeros(len(x0))
     for t, s in zip(ts, ts[1:]):  # upward
@@ -77,4 +79,4 @@ def log_likelihood(
         v_s, spread_s = slope(x + h * v, s)
         x = x + h / 2 * (v + v_s)
         log_p = log_p + h / 2 * (spread + spread_s)
-    return log_p - (x**2 + math.log(2 * math.pi)).flatten(1).sum(1) / 2
+    return log_p - (x**2 + math.log(2 * math.pi)).reshape(len(x), -1).sum(1) / 2

@@ -13,6 +13,7 @@ import functools
 import inspect
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -89,18 +90,23 @@ def whole(config: dict) -> dict:  # sections as read from YAML, maybe partial
 
 def read_config(path, sets=()) -> dict:  # a YAML file, section.key=value strings that override it
     "A config, checked and whole."
+    what = f"{path} is no YAML of sections"
     try:
-        config = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        for section, key, value in (s.replace(".", "=", 1).split("=", 2) for s in sets):
+        config = dict(yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {})
+        for s in sets:
+            what = f"--set {s} is no section.key=value of YAML"
+            section, key, value = s.replace(".", "=", 1).split("=", 2)
             config.setdefault(section, {})[key] = yaml.safe_load(value)
     except (yaml.YAMLError, ValueError, AttributeError, TypeError):
-        raise ValueError(f"{path}, or --set section.key=value, is no YAML of sections") from None
+        raise ValueError(what) from None
     return whole(config)
 
 # %% ../nbs/91_run.ipynb #345ce604
 @contextlib.contextmanager
 def atomic_write(path):
     "A file for bytes, which takes the place of `path` when it is whole and on the disk."
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file")
     with atomic_save(path) as f:
         try:
             yield f
@@ -123,7 +129,8 @@ def reading(path):
     try:
         yield
     except OSError:
-        raise FileNotFoundError(f"no checkpoint {path}, here or on the hub: name another") from None
+        what = f"no checkpoint {path}, here or on the hub: name a .pt file or a folder"
+        raise FileNotFoundError(what) from None
     except Exception as e:  # noqa: BLE001, whatever a damaged file may raise
         why = " ".join(str(e).split()).partition(". ")[0] or "damaged"
         raise ValueError(f"{path} is not a whole checkpoint: {why:.100}") from None
@@ -140,13 +147,16 @@ def read_checkpoint(path) -> dict:  # on the CPU
 # %% ../nbs/91_run.ipynb #4e724652
 def on_disk(src) -> Path:  # a path, or user/name on the hub
     "The .pt file or the folder of a checkpoint; from the hub it is downloaded, or in its cache."
-    path = Path(src).expanduser()
-    if path.exists() or path.suffix == ".pt" or str(src).count("/") != 1:
+    path, hub_id = Path(src).expanduser(), re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", str(src))
+    if (path / "ema.pt").is_file():  # the folder of a run
+        return path / "ema.pt"
+    if path.exists() or path.suffix == ".pt" or not hub_id:
         return path
     from huggingface_hub import snapshot_download
 
     with reading(src):
-        return Path(snapshot_download(src, allow_patterns=["config.json", "model.safetensors"]))
+        files = ["config.json", "model.safetensors"]
+        return Path(snapshot_download(str(src), allow_patterns=files))
 
 
 def find(src) -> tuple:  # config, weights, images seen

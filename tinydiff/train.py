@@ -33,7 +33,7 @@ def diffusion_loss(
     "Squared error, image by image; of ε, this is L_simple: Eq. (14) (DDPM, eq. 14)."
     target = v_target(sched, x0, t, eps) if predict == "v" else {"eps": eps, "x0": x0}[predict]
     answer = same_shape(net(q_sample(sched, x0, t, eps), t, c), x0)
-    loss = (answer.to(target.dtype) - target).square().flatten(1).mean(1)
+    loss = (answer.to(target.dtype) - target).square().reshape(len(x0), -1).mean(1)
     return loss * min_snr(sched, t, predict, gamma).to(loss) if gamma else loss
 
 # %% ../nbs/03_train.ipynb #103cac12
@@ -126,6 +126,8 @@ class Muon(torch.optim.Optimizer):
         tables = {m.weight for m in net.modules() if isinstance(m, nn.Embedding)}
         matrices, rest = {}, []  # matrices of one shape go through in one batch
         for p in net.parameters():
+            if p.dtype not in (torch.float32, torch.float64):
+                raise ValueError(f"Muon needs weights in float32 or float64, not {p.dtype}")
             features = p.ndim > 1 and min(p.shape[:2]) >= 16 and p not in tables
             (matrices.setdefault(p.shape, []) if features else rest).append(p)
         groups = [dict(params=ps, muon=True) for ps in matrices.values()]
@@ -277,7 +279,7 @@ Step.__doc__ = "Images seen; loss and t of each image (B,); the gradient's norm 
 
 
 def fit(
-    net: nn.Module,  # called as net(xt, t, c); its weights are changed
+    net: nn.Module,  # net(xt, t, c), with c = -1 for a dropped label; its weights are changed
     sched: Schedule,
     batches,  # an iterable of (x0 (B, ...) float in [-1, 1], c (B,) int64 labels or None)
     recipe: Recipe,
@@ -292,8 +294,8 @@ def fit(
     opt = opt or make_optimizer(net, r)
     if seen >= r.images:
         return
-    for x0, c in batches:
-        check_batch(x0, c)
+    for batch in batches:
+        x0, c = check_batch(batch, net)
         net.train()
         for group in opt.param_groups:
             group["lr"] = r.lr_at(seen)
@@ -311,9 +313,16 @@ def fit(
             return
 
 
-def check_batch(x0, c):
-    "Refuse what is not a batch of float images and labels."
+def check_batch(batch, net) -> tuple:  # x0, c
+    "Refuse what is not a pair of float images, which fit the network, and labels."
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        found = type(batch).__name__
+        raise ValueError(f"fit takes pairs (x0, c), where c may be None, got another {found}")
+    x0, c = batch
     if not torch.is_tensor(x0) or not x0.is_floating_point() or not len(x0):
         kind = f"{x0.dtype} {tuple(x0.shape)}" if torch.is_tensor(x0) else type(x0).__name__
         raise ValueError(f"fit takes float images (B, ...) in [-1, 1], got {kind}")
+    if x0.dtype == torch.float64 != next(net.parameters(), x0).dtype:
+        raise ValueError("the images are float64, the network is not: convert one of them")
     check_labels(c, x0)
+    return x0, c
