@@ -5,7 +5,7 @@ export const MODELS = {
   cifar10: { title: "Ten classes, 32 × 32", about: "CIFAR-10", megabytes: "7.1" },
   celeba64: { title: "Faces, 64 × 64", about: "CelebA crops", megabytes: "7.2" },
 };
-const USUAL = { model: "cifar10", class: "dog", w: 3, steps: 20, seed: 23, spacing: "uniform",
+const USUAL = { model: "cifar10", class: "dog", w: 3, steps: 20, seed: 90, spacing: "uniform",
   sampler: "ddim", eta: 0, walk: 0, to: 8 };
 export const SPACINGS = ["uniform", "quadratic", "logsnr", "karras", "leading"];
 const CHOICES = { model: Object.keys(MODELS), sampler: Object.keys(SAMPLERS), spacing: SPACINGS };

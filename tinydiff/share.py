@@ -28,7 +28,7 @@ def numbers(results, sha256: str) -> str:  # folder of JSON files, hash of the w
         command, told = row["command"].replace("|", r"\|"), ("distance", "n", "bits_per_dim")
         values = [(k, row[k]) for k in told if row.get(k) is not None]
         values = ", ".join(f"{k} {v:,}" if k == "n" else f"{k} {v:.4g}" for k, v in values)
-        if "bits_per_dim" in row or {"distance", "sampler"} <= row.keys():  # not of --samples
+        if row.get("bits_per_dim") or {"distance", "sampler"} <= row.keys():  # not of --samples
             lines.append(f"| {row.get('features', '')} {values} | `{command}` |")
     return "\n".join(lines)
 
