@@ -402,8 +402,8 @@ def eval_main(
             about |= dict(seed=seed) | {k: v for k, v in how.items() if k != "grid"}
             draw_samples(where, model, sched, config, how, about, n, batch, seed)
         if first:
-            what, count = (samples.strip("./").replace("/", "-"), "") if samples else (what, f"_n{n}")
-            file = Path("results") / name / f"{what}_{kind}{count}.json"
+            what, end = (samples.strip("./").replace("/", "-"), "") if samples else (what, f"_n{n}")
+            file = Path("results") / name / f"{what}_{kind}{end}.json"
             score(where, None if samples else n, f, config, about, real, user_path(out or file))
 
 
