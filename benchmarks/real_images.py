@@ -3,7 +3,8 @@
 usage: python benchmarks/real_images.py changes [--n 2000] [--data data]
        python benchmarks/real_images.py bits [--draws 10] [--ckpt checkpoints/cifar10]
        python benchmarks/real_images.py likelihood [--n 300] [--steps 40]
-       python benchmarks/real_images.py strength | inpaint | invert | walk [--n 16] [--steps 20]
+       python benchmarks/real_images.py strength | inpaint | walk [--n 16] [--steps 20]
+       python benchmarks/real_images.py invert [--n 8]
        python benchmarks/real_images.py neighbours --samples out/cifar10/dpmpp15_uniform_w1
 
 changes: what moves FD-EffNetLite0 of real CIFAR-10 images: their number, the split, JPEG, resizing,

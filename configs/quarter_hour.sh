@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a quarter of an hour of one GPU buys: four stages, each of them commands that stand in the README.
+# What a quarter of an hour of one GPU buys: four stages, of commands that stand in the README or in appendix 91.
 #
 #   configs/quarter_hour.sh check out/gpu DATA          # packages, data, and all that follows in small
 #   configs/quarter_hour.sh train out/gpu DATA 9        # nine minutes of training, the decay of the rate included

@@ -1,10 +1,9 @@
 // What is moved: the model, its classes and the knobs. A change goes into `state`, and `changed`
-// hears of it: "knob" while a slider moves, "picture" when it rests, "anew" for another subject.
+// hears of it: "knob" while a slider moves, "picture" when it rests, "anew" for another subject,
+// "model" for another network.
 import { MODELS, RANGES, SPACINGS, inRange } from "./address.js";
 import { button, el } from "./dom.js";
 import { SAMPLERS } from "./sampler.js";
-
-const USUAL_SPACING = { ddim: "uniform", dpmpp: "logsnr" };
 
 export function controls(state, changed) {
   const inputs = {}, values = {}; // by name: what is moved, and where its value is written
@@ -51,7 +50,6 @@ export function controls(state, changed) {
       ...options.map(textContent => el("option", { textContent })));
     input.onchange = () => {
       state[name] = input.value;
-      if (name == "sampler") state.spacing = USUAL_SPACING[input.value];
       changed("picture");
     };
     return el("div", { className: "live-knob" }, el("label", { htmlFor: id }, name), input);

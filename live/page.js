@@ -51,7 +51,7 @@ function live(root, state) {
   const about = el("p", { className: "live-about" });
   const see = pictures(tell), move = controls(state, changed);
   let model, loaded, job = 0, wanted = null, running = null; // `loaded` is the name of `model`
-  let trouble = ""; // that stays until a network is there
+  let trouble = ""; // that stays until something else is asked for
 
   const labels = how => (model.names.length ? how.class.split(",") : [undefined]);
   const address = () => toAddress(state, model.names.length > 0);
@@ -108,6 +108,8 @@ function live(root, state) {
       move.fit(model);
       see.fit(model);
       about.textContent = model.about ?? "";
+    } else if (state.model == loaded) {
+      trouble = "";
     }
     move.refresh();
     request(kind);

@@ -1,5 +1,6 @@
 // An instrument for chapters 4, 5 and 8: points of noise walk to the spiral, with the exact
 // denoiser. The arrows are the direction of the ODE of chapter 8 as t falls, -v(x, t).
+import { count as many } from "./address.js";
 import { ARMS, buttons, choice, knobs, mount, note, plane, readSchedule, slider, spiral }
   from "./instrument.js";
 import { mixture, nearest } from "./mixture.js";
@@ -82,7 +83,7 @@ mount("paths", (box, root) => {
     film = states;
     ends = nearest(data, film.at(-1).x);
     const off = ends.reduce((total, e) => total + e.far, 0) / ends.length;
-    const walked = `${ends.length} point${ends.length == 1 ? "" : "s"}, ${count} steps: `;
+    const walked = `${many(ends.length, "point")}, ${many(count, "step")}: `;
     const far = ends.length == 1 ? `it ends ${off.toFixed(3)} from the spiral.`
       : `they end ${off.toFixed(3)} from the spiral, in the mean.`;
     const full = ends.length >= MOST ? " There is no room for more." : "";
@@ -143,7 +144,7 @@ mount("paths", (box, root) => {
     for (let i = 0; i < x.length / 2; i++)
       view.line(trail.map(s => [s.x[2 * i], s.x[2 * i + 1]]), color(i) + "90", 2.2);
     view.dots(x, 6, color);
-    const what = `${ends.length} points at level ${t}, on their way from noise to the spiral`;
+    const what = `${many(ends.length, "point")} at level ${t}, on the way from noise to the spiral`;
     canvas.setAttribute("aria-label", what);
   }
   const theme = { attributes: true, attributeFilter: ["class"] }; // gray is another one then

@@ -241,7 +241,7 @@ def pick_labels(labels, config: dict) -> list:  # names or indices, as text; cla
 
 
 def edit(config: dict, image, strength, mask):  # paths of pictures; strength or mask is None
-    "A sampler that begins with a picture, read as training data are."
+    "A sampler that begins with a picture, cut to the square in its middle."
     m = config["model"]
     x0 = torch.tensor(data.read_image(user_path(image), m["image_size"], m["channels"])) / 127.5 - 1
     known = mask and torch.tensor(data.read_image(user_path(mask), m["image_size"], 1)) > 127

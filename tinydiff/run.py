@@ -65,7 +65,7 @@ def whole(config: dict) -> dict:  # sections as read from YAML, maybe partial
         raise ValueError("a config holds the sections data, schedule, model, train and sample")
     full = sections(config.get("schedule", {}).get("name", "linear"))
     pairs = [(name, *pair) for name, section in config.items() for pair in section.items()]
-    for name, key, value in (p for p in pairs if p[1] != "tidy"):  # which older configs have
+    for name, key, value in pairs:
         known = full.get(name, {})
         if key not in known and name != "sample":  # which may hold options of a sampler
             raise ValueError(f"the config has no {name}.{key}: known is {', '.join(known or full)}")
@@ -353,8 +353,9 @@ class Run:
             self.seen = self.log.since = ckpt["images"]
             self.log.rows = ckpt["log"]
             self.opt.load_state_dict(ckpt["opt"])
-            for half, k in ((half, k) for half, shadow in self.ema.shadows.items() for k in shadow):
-                self.ema.shadows[half][k].copy_(ckpt["ema"][half][k])
+            for half, shadow in self.ema.shadows.items():
+                for k, v in shadow.items():
+                    v.copy_(ckpt["ema"][half][k])
 
     def fill(self, weights: dict, theirs: dict, what, *train):  # names of the recipe
         "Take the weights of a checkpoint, unless its config differs where it must not."

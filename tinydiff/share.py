@@ -51,8 +51,8 @@ With tinydiff installed: `tinydiff-sample --ckpt {{ name }}`, or in Python
 
 Trained on {{ data }}. {{ about }} {{ seen }} images seen in steps of {{ batch }}, {{ optimizer }}
 at {{ lr }}, {{ schedule }} schedule of {{ T }} steps, prediction of {{ predict }}. All of it is in
-`config.json`{% if start %}, except how the first {{ start }} images were seen: that was before this
-run{% endif %}.
+`config.json`{% if start %}, except how the first {{ "{:,}".format(start) }} images were seen: that
+was before this run{% endif %}.
 
 {{ numbers }}
 
@@ -98,7 +98,7 @@ def make_folder(src: Path, name: str, folder: Path, results, license: str) -> li
     if src.is_dir():
         (folder / "model.safetensors").write_bytes(raw)  # to the bit, as it was measured
     (folder / "samples.png").unlink(missing_ok=True)  # of an earlier call
-    grids = sorted(Path(results).glob("d[dp]*.png"))[-1:]
+    grids = sorted(Path(results).glob("[dh][dpe]*.png"))[-1:]
     for grid in grids:
         (folder / "samples.png").write_bytes(grid.read_bytes())
     table = numbers(results, hashlib.sha256(raw).hexdigest())
