@@ -19,6 +19,7 @@ import re
 import shlex
 import sys
 import time
+from itertools import repeat
 from pathlib import Path
 from typing import Annotated
 
@@ -108,9 +109,10 @@ def states(model, sched, how: dict, xT, c, generator, precision="auto"):
     "The states of the sampler that `how` names, guided if there are classes."
     bf16 = run.use_bf16(precision, xT.device)
 
-    def fast(x, t, c):
+    def fast(x, *told):  # 500 images at a time, so that a large grid needs no more memory
+        pieces = zip(*(repeat(None) if v is None else v.split(500) for v in (x, *told)))
         with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
-            return model(x, t, c).to(x.dtype)
+            return torch.cat([model(*some) for some in pieces]).to(x.dtype)
 
     guided = fast if c is None else cfg(fast, how["w"])
     told = {k: v for k, v in how.items() if k not in ("sampler", "w", "grid", "walk")}
@@ -290,7 +292,8 @@ def sample_main(
     out = user_path(out or folder_of(path, name) / ("_".join(words) + ".png"))
     steps = grid_states(model, sched, config, how, labels, seed, precision)
     seen = tqdm(steps, total=None if strength else how["steps"])
-    film = [data.grid(st.x, how["grid"]) for st in seen if gif or not st.left]
+    every = how["steps"] // 100 + 1 if gif else how["steps"]  # at most 100 pictures of a film
+    film = [data.grid(st.x, how["grid"]) for st in seen if st.left % every == 0]
     write_image(film[-1], out)
     if gif:
         long = dict(duration=[60] * (len(film) - 1) + [2000], loop=0)
@@ -395,6 +398,10 @@ def eval_main(
         where = user_path(samples or folder_of(path, name) / what)
         if samples and not where.is_dir():
             raise ValueError(f"--samples {samples} is no folder")
+        told, end = (samples.strip("./").replace("/", "-"), "") if samples else (what, f"_n{n}")
+        file = user_path(out or Path("results") / name / f"{told}_{kind}{end}.json")
+        if file.exists() and about["checkpoint_sha256"] not in file.read_text("utf-8") and not out:
+            raise ValueError(f"{file} is of another checkpoint: name another file with --out")
         if first := ranks()[0] == 0:  # what is missing is missed before the work begins
             f = fid.inception(mode, own, device) if kind == mode else fid.efficientnet_lite0(device)
             real = reference(config, f, own)
@@ -402,9 +409,7 @@ def eval_main(
             about |= dict(seed=seed) | {k: v for k, v in how.items() if k != "grid"}
             draw_samples(where, model, sched, config, how, about, n, batch, seed)
         if first:
-            what, end = (samples.strip("./").replace("/", "-"), "") if samples else (what, f"_n{n}")
-            file = Path("results") / name / f"{what}_{kind}{end}.json"
-            score(where, None if samples else n, f, config, about, real, user_path(out or file))
+            score(where, None if samples else n, f, config, about, real, file)
 
 
 def score(where: Path, n: int | None, f, config: dict, about: dict, real, out: Path):

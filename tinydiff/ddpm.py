@@ -111,7 +111,7 @@ def deal(
     seed: int = 0,  # of the order and of the noise
 ) -> tuple:  # (T·per_t,) int64 images; (T·per_t,) int64 steps, rising; T·per_t seeds of noise
     "Which image, which t and which noise each draw has: a shuffled deck, dealt again and again."
-    n, g = T * per_t, torch.Generator().manual_seed(seed)
+    n, g = T * per_t, torch.Generator().manual_seed(int(seed))
     who = torch.randperm(images, generator=g)[torch.arange(n) % images]
     seeds = torch.randint(2**62, (n,), generator=g).tolist()
     return who, torch.arange(1, T + 1).repeat_interleave(per_t), seeds

@@ -150,7 +150,8 @@ def cfg_interval(
         inside, eps = band.to(t.device)[t], torch.empty_like(x)
         for rows, scale in ((inside, w), (~inside, 1)):
             if rows.any():
-                eps[rows] = cfg(model, scale)(x[rows], t[rows], None if c is None else c[rows])
+                some = x[rows], t[rows], None if c is None else c[rows]
+                eps[rows] = same_shape(cfg(model, scale)(*some), x[rows])
         return eps
 
     return guided

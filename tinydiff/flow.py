@@ -72,7 +72,7 @@ def log_likelihood(
             (g,) = torch.autograd.grad((v * signs).sum(), x)
         return v.detach(), (g * signs).reshape(len(x), -1).sum(1)
 
-    x, log_p = x0, x0.new_zeros(len(x0))
+    x, log_p = x0.detach(), x0.new_zeros(len(x0))
     for t, s in zip(ts, ts[1:]):  # upward
         h = angle[s] - angle[t]
         v, spread = slope(x, t)

@@ -93,7 +93,7 @@ def mixture_denoiser(
     labels: torch.Tensor | None = None,  # (K,) int64 class of each; needed when c is given
 ):  # a denoiser, for t >= 1; it answers in the dtype and on the device of x
     "The exact E[ε | x_t, c] of a mixture of axis-aligned Gaussians: Eqs. (12) and (13)."
-    weights = torch.ones(len(means)) if weights is None else weights
+    weights, means = torch.ones(len(means)) if weights is None else weights, means * 1.0
     var = torch.as_tensor(var, dtype=means.dtype).expand_as(means)
 
     def model(x, t, c=None):
@@ -220,9 +220,8 @@ def noise_like(
     if isinstance(generator, torch.Generator):
         there = generator.device
         return torch.randn(x.shape, generator=generator, device=there, dtype=x.dtype).to(x.device)
-    if len(generator) != len(x):
-        sizes = f"{len(x)} images, {len(generator)} generators"
-        raise ValueError(f"one generator per image is needed: {sizes}")
+    if not isinstance(generator, (list, tuple)) or len(generator) != len(x):
+        raise ValueError(f"a torch.Generator is needed, or a list of {len(x)}, one per image")
     noise = torch.empty_like(x)
     for row, g in zip(noise, generator):
         row.copy_(torch.randn(row.shape, generator=g, device=g.device, dtype=x.dtype))

@@ -109,11 +109,8 @@ def at(
 schedules = dict(linear=linear_schedule, cosine=cosine_schedule)
 
 
-def make_schedule(
-    name: str,  # a key of `schedules`, else KeyError
-    **settings,  # arguments of that function
-) -> Schedule:
-    "The schedule of this name."
+def make_schedule(name: str, **settings) -> Schedule:
+    "The schedule of this name, a key of `schedules`; `settings` are arguments of that function."
     return schedules[name](**settings)
 
 # %% ../nbs/00_schedule.ipynb #08e488cf
@@ -122,8 +119,8 @@ def even_levels(
     steps: int,  # 1..T
 ) -> torch.Tensor:  # (steps,) int64, strictly falling from T to 1; T alone if steps is 1
     "The levels nearest to equal strides of `f`, no level twice: Eq. (13); EDM, eq. 5."
-    f, i = f[1:].cpu(), torch.arange(steps)  # both count from 0 here
-    want = torch.linspace(f[-1].item(), f[0].item(), steps, dtype=f.dtype)
+    f, i = f[1:], torch.arange(steps, device=f.device)  # both count from 0 here
+    want = torch.linspace(f[-1].item(), f[0].item(), steps, dtype=f.dtype, device=f.device)
     t = torch.bucketize(want.flip(0), (f[1:] + f[:-1]) / 2)  # rising
     t = (t - i).cummax(0).values + i  # above the one before
     t = torch.minimum(t, len(f) - steps + i)  # with room for those that follow

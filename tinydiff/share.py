@@ -15,7 +15,7 @@ from fastcore.script import call_parse
 from huggingface_hub import HfApi, ModelCard, ModelCardData
 from safetensors.torch import save
 
-from .run import atomic_write, find, guard, outline, whole, write_text
+from .run import atomic_write, find, guard, on_disk, outline, whole, write_text
 
 # %% ../nbs/93_share.ipynb #4e07234f
 def numbers(results, sha256: str) -> str:  # folder of JSON files, hash of the weights; a table
@@ -119,7 +119,7 @@ def publish_main(
     yes: bool = False,  # do not ask
 ):
     "Upload a checkpoint to the hub. Example: publish.py --ckpt out/a/ema.pt --repo user/name"
-    path, folder = Path(ckpt).expanduser(), Path(out or f"out/hub/{repo.split('/')[-1]}")
+    path, folder = on_disk(ckpt), Path(out or f"out/hub/{repo.split('/')[-1]}")
     run = (path.parent if path.suffix == ".pt" else path).resolve().name
     if path.suffix == ".pt":  # ema-50000.pt and last.pt are measured by themselves
         average = path.stem.removeprefix("ema").removeprefix("-")

@@ -69,17 +69,17 @@ class EMA:
         halves=(500_000,),  # half-lives, in images
         ramp: float = 0.05,  # at first, the first half-life is this share of the images seen
     ):
-        self.ramp, self.live = ramp, net.state_dict(keep_vars=True)  # the network's own tensors
-        self.shadows = {h: {k: v.detach().clone() for k, v in self.live.items()} for h in halves}
+        self.ramp, self.net = ramp, net
+        self.shadows = {h: {k: v.clone() for k, v in net.state_dict().items()} for h in halves}
 
     @torch.no_grad()
     def update(self, seen: int, batch: int):  # images seen with this step's, images of this step
-        young = min(1, self.ramp * seen / next(iter(self.shadows)))
+        young, now = min(1, self.ramp * seen / next(iter(self.shadows))), self.net.state_dict()
         for h, shadow in self.shadows.items():
             real = [k for k, v in shadow.items() if v.is_floating_point()]
             for k in shadow.keys() - set(real):  # counters are copied
-                shadow[k].copy_(self.live[k])
-            mine, live = ([d[k] for k in real] for d in (shadow, self.live))
+                shadow[k].copy_(now[k])
+            mine, live = ([d[k] for k in real] for d in (shadow, now))
             torch._foreach_lerp_(mine, live, 1 - 0.5 ** (batch / (young * h)))
 
 # %% ../nbs/03_train.ipynb #5b0946cf
@@ -208,7 +208,7 @@ class Recipe:
     def lr_at(self, seen: int) -> float:
         "The rate after `seen` images: warm-up, plateau, linear decay."
         begun = (seen - self.start + self.batch) / max(1, self.warmup)
-        left = max(0, self.images - seen) / max(1, self.decay * self.images)
+        left = max(0, self.images - seen) / max(1, self.decay * (self.images - self.start))
         return self.lr * min(1, begun, left)
 
 # %% ../nbs/03_train.ipynb #de8ab70e
@@ -271,7 +271,7 @@ def draw(sched: Schedule, x0, c, r: Recipe, rank: int = 0, world: int = 1) -> tu
     dropped = torch.rand(B, device=device) < r.drop
     if c is not None:
         c = torch.where(dropped[rank::world], -1, c)
-    return t[rank::world], eps[rank::world], c
+    return t[torch.randperm(B, device=device)][rank::world], eps[rank::world], c
 
 # %% ../nbs/03_train.ipynb #7aaa44cd
 Step = namedtuple("Step", "images loss t grad")
@@ -300,7 +300,7 @@ def fit(
         for group in opt.param_groups:
             group["lr"] = r.lr_at(seen)
         sched = sched.to(x0.device)
-        seed = r.seed * 1_000_000_007 + seen
+        seed = int(r.seed) * 1_000_000_007 + seen
         with seeded(seed, x0.device):
             t, eps, c = draw(sched, x0, c, r, rank, world)
             set_seed(seed + 2_654_435_761 * (rank + 1), x0.device)
@@ -322,7 +322,7 @@ def check_batch(batch, net) -> tuple:  # x0, c
     if not torch.is_tensor(x0) or not x0.is_floating_point() or not len(x0):
         kind = f"{x0.dtype} {tuple(x0.shape)}" if torch.is_tensor(x0) else type(x0).__name__
         raise ValueError(f"fit takes float images (B, ...) in [-1, 1], got {kind}")
-    if x0.dtype == torch.float64 != next(net.parameters(), x0).dtype:
-        raise ValueError("the images are float64, the network is not: convert one of them")
+    if len({v.dtype == torch.float64 for v in (x0, next(net.parameters(), x0))}) > 1:
+        raise ValueError("either the images are float64 or the network is: convert one of them")
     check_labels(c, x0)
     return x0, c

@@ -34,9 +34,7 @@ def norm(
     return nn.GroupNorm(math.gcd(ch // 4, 32), ch)
 
 # %% ../nbs/02_unet.ipynb #e1280c48
-def zero(
-    module: nn.Module,  # any module
-) -> nn.Module:  # the same one
+def zero(module: nn.Module) -> nn.Module:  # the same one
     "The same module with its parameters set to zero."
     for p in module.parameters():
         nn.init.zeros_(p)
@@ -211,10 +209,10 @@ class UNet(nn.Module):
         x: torch.Tensor,  # (B, C, H, W), about unit variance
         t: torch.Tensor,  # (B,) int64 in 1..T
         c: torch.Tensor | None = None,  # (B,) int64 labels, -1 for "no label"; None: -1 for all
-    ) -> torch.Tensor:  # (B, C, H, W) float32
+    ) -> torch.Tensor:  # (B, C, H, W), in the dtype of the weights
         "Labels outside -1..K-1 are an IndexError on a CPU, an assertion on a GPU; K = 0 ignores c."
         with torch.autocast(x.device.type, enabled=False):
-            emb = self.time(timestep_embedding(t, self.ch))  # (B, 4ch)
+            emb = self.time(timestep_embedding(t, self.ch).to(self.time[0].weight))  # (B, 4ch)
         if self.label is not None:
             c = torch.full_like(t, -1) if c is None else c
             K = self.num_classes
@@ -236,12 +234,10 @@ class UNet(nn.Module):
             for block in level:
                 h = block(torch.cat([h, skips.pop()], dim=1), emb)
         with torch.autocast(x.device.type, enabled=False):
-            return F.pixel_shuffle(self.out(h.float()), self.patch)
+            return F.pixel_shuffle(self.out(h.to(self.out[0].weight)), self.patch)
 
 # %% ../nbs/02_unet.ipynb #521db7d6
-def flops(
-    net: UNet,  # on any device
-) -> int:  # FLOP
+def flops(net: UNet) -> int:  # FLOP
     "Floating-point operations of one forward pass of one image."
     device = next(net.parameters()).device
     x = torch.zeros(1, net.channels, net.image_size, net.image_size, device=device)
