@@ -94,8 +94,10 @@ def sampling(config: dict, **asked) -> dict:  # what the user asked for, None wh
             raise ValueError(f"{k} must be a {type(v).__name__}, got {how[k]!r:.30}{hint}")
     if "steps" not in asked:
         how["steps"] = min(how.get("steps") or run.defaults(f)["steps"] or T, T)
-    if not (math.isfinite(how["w"]) and 1 <= how["grid"] <= 100):
-        raise ValueError(f"w must be finite, and grid from 1 to 100, got {how['w']}, {how['grid']}")
+    if not (abs(how["w"]) <= 1000 and 1 <= how["grid"] <= 100):
+        raise ValueError(
+            f"w is at most 1000, and grid from 1 to 100, got {how['w']}, {how['grid']}"
+        )
     if not config["model"]["num_classes"]:
         if "w" in asked:
             raise ValueError("--w: this model knows no classes, so there is nothing to guide")
@@ -289,7 +291,7 @@ def sample_main(
     if From:
         how["walk"] = edit(config, From, strength, mask)
         words += [Path(From).stem, Path(mask).stem if mask else f"{strength:g}"]
-    out = user_path(out or folder_of(path, name) / ("_".join(words) + ".png"))
+    out = user_path(out or folder_of(path, name) / ("_".join(words)[:200] + ".png"))
     steps = grid_states(model, sched, config, how, labels, seed, precision)
     seen = tqdm(steps, total=None if strength else how["steps"])
     every = how["steps"] // 100 + 1 if gif else how["steps"]  # at most 100 pictures of a film
