@@ -76,14 +76,14 @@ def heun(
     xT: torch.Tensor,  # (B, C, H, W) standard normal noise, float; it is not changed
     c: torch.Tensor | None = None,  # (B,) int64 labels, -1 for none
     steps: int = 18,  # 1..T; all but the last take two calls
-    eta: float = 0.0,  # 0 follows the ODE; 1 adds as much noise as the SDE; at least 0
+    eta: float = 0.0,  # 0 follows the ODE; 1 adds as much noise as the SDE; at most 100
     spacing: str = "karras",  # which levels: see `timesteps`
     clip_x0: bool = False,  # clamp the predicted x0 to [-1, 1] and re-derive ε
     generator=None,  # a torch.Generator, or a list of B, for the noise if eta > 0; see `noise_like`
 ):  # yields a State after each step, the last one at t = 0; ValueError for what is out of range
     "Heun's method in σ, on x / √ᾱ, with churn: Eqs. (9) and (10); EDM, algorithms 1 and 2."
-    if not 0 <= eta < float("inf"):
-        raise ValueError(f"eta must be at least 0, got {eta}")
+    if not 0 <= eta <= 100:
+        raise ValueError(f"eta must lie between 0 and 100, got {eta}")
     ts = timesteps(sched, steps, spacing)
     x, root, sigma = xT, sched.alpha_bar.sqrt(), sched.snr.rsqrt()
     for left, t, s in zip(reversed(range(len(ts) - 1)), ts, ts[1:]):
@@ -102,8 +102,8 @@ def heun(
 def churn(sched: Schedule, x, t: int, s: int, eta: float, generator) -> tuple:
     "Raise x_t to the level nearest, in ln σ, to σ_t (σ_t / σ_s)^η²: Eq. (10); also that level."
     sigma, root = sched.snr.rsqrt(), sched.alpha_bar.sqrt()
-    want = sigma[t] * (sigma[t] / sigma[s]) ** eta**2
-    up = t + (sigma[t:].log() - want.log()).abs().argmin().item()
+    want = sigma[t].log() + eta**2 * (sigma[t] / sigma[s]).log()
+    up = t + (sigma[t:].log() - want).abs().argmin().item()
     if up == t:
         return x, t
     fresh = like((sigma[up] ** 2 - sigma[t] ** 2).sqrt(), x) * noise_like(x, generator)

@@ -239,7 +239,7 @@ def guard(main):  # a program's function
             return main(*args, **kw)
         except (KeyboardInterrupt, EOFError):  # Ctrl-C, and Ctrl-D or no keyboard at a question
             sys.exit(130)
-        except (ValueError, OSError, ArithmeticError, MemoryError, RuntimeError) as e:
+        except (ValueError, OSError, FloatingPointError, MemoryError, RuntimeError) as e:
             said = str(e).removeprefix(f"[Errno {getattr(e, 'errno', 0)}] ")
             lost = "gloo" in said or "onnection" in said
             if isinstance(e, Timeout):
