@@ -263,7 +263,7 @@ class Log:
 
     def __init__(self, path: Path, r: Recipe, T: int, device, seen: int = 0):
         self.path, self.r, self.T, self.since, self.rows = path, r, T, seen, []
-        self.begun, self.best = time.time(), 0.0  # images per second
+        self.begun, self.best = time.monotonic(), 0.0  # images per second
         self.sums = torch.zeros(3, 4, device=device)  # losses, images, gradients, per quarter
 
     def add(self, step: Step):
@@ -276,7 +276,7 @@ class Log:
         "Write a line; a FloatingPointError if a step was not finite. All processes take part."
         if ranks()[1] > 1:
             dist.all_reduce(self.sums)
-        (loss, n, grad), now = self.sums.tolist(), time.time()
+        (loss, n, grad), now = self.sums.tolist(), time.monotonic()
         if not self.sums.isfinite().all():
             raise FloatingPointError(f"not finite before {seen:,} images: lower train.lr, --resume")
         speed, N = (seen - self.since) / (now - self.begun), sum(n)
@@ -298,10 +298,10 @@ UNKNOWN = 10**15  # stands for `train.images` until the speed is known
 
 def in_time(steps, r: Recipe, minutes: float):
     "Pass steps on; the first of them tell how many images fit into the time."
-    end, enough, marks = time.time() + 58 * minutes, min(20, 3 * minutes), []
+    end, enough, marks = time.monotonic() + 58 * minutes, min(20, 3 * minutes), []
     for step in steps:
         if r.images == UNKNOWN:
-            marks.append((step.images, time.time()))
+            marks.append((step.images, time.monotonic()))
             (first, start), (seen, now) = marks[:2][-1], marks[-1]
             if largest(int(now - start > enough)):
                 more = int((seen - first) / (now - start) * (end - now))
