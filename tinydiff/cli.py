@@ -95,9 +95,8 @@ def sampling(config: dict, **asked) -> dict:  # what the user asked for, None wh
     if "steps" not in asked:
         how["steps"] = min(how.get("steps") or run.defaults(f)["steps"] or T, T)
     if not (abs(how["w"]) <= 1000 and 1 <= how["grid"] <= 100):
-        raise ValueError(
-            f"w is at most 1000, and grid from 1 to 100, got {how['w']}, {how['grid']}"
-        )
+        got = f"got {how['w']}, {how['grid']}"
+        raise ValueError(f"w is from -1000 to 1000, and grid from 1 to 100, {got}")
     if not config["model"]["num_classes"]:
         if "w" in asked:
             raise ValueError("--w: this model knows no classes, so there is nothing to guide")
@@ -111,8 +110,8 @@ def states(model, sched, how: dict, xT, c, generator, precision="auto"):
     "The states of the sampler that `how` names, guided if there are classes."
     bf16 = run.use_bf16(precision, xT.device)
 
-    def fast(x, *told):  # 500 images at a time, so that a large grid needs no more memory
-        pieces = zip(*(repeat(None) if v is None else v.split(500) for v in (x, *told)))
+    def fast(x, t, c):  # 500 images at a time, so that a large grid needs no more memory
+        pieces = zip(x.split(500), t.split(500), repeat(None) if c is None else c.split(500))
         with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
             return torch.cat([model(*some) for some in pieces]).to(x.dtype)
 
@@ -287,11 +286,11 @@ def sample_main(
     path, name, model, sched, config = opened(ckpt, pick_device(device))
     how = sampling(config, grid=grid, **(how | dict(sampler="ddim") if From else how))
     labels = pick_labels(label, config)
-    words = [run_name(how), *(label or ()), *([f"seed{seed}"] if seed else ())]
+    words = [run_name(how), "_".join(label or ())[:120], f"seed{seed}" if seed else ""]
     if From:
         how["walk"] = edit(config, From, strength, mask)
-        words += [Path(From).stem, Path(mask).stem if mask else f"{strength:g}"]
-    out = user_path(out or folder_of(path, name) / ("_".join(words)[:200] + ".png"))
+        words += [Path(From).stem[:30], Path(mask).stem[:30] if mask else f"{strength:g}"]
+    out = user_path(out or folder_of(path, name) / ("_".join(filter(None, words)) + ".png"))
     steps = grid_states(model, sched, config, how, labels, seed, precision)
     seen = tqdm(steps, total=None if strength else how["steps"])
     every = how["steps"] // 100 + 1 if gif else how["steps"]  # at most 100 pictures of a film

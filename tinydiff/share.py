@@ -98,7 +98,7 @@ def make_folder(src: Path, name: str, folder: Path, results, license: str) -> li
     if src.is_dir():
         (folder / "model.safetensors").write_bytes(raw)  # to the bit, as it was measured
     (folder / "samples.png").unlink(missing_ok=True)  # of an earlier call
-    grids = sorted(Path(results).glob("[dh][dpe]*.png"))[-1:]
+    grids = sorted(Path(results).glob("[dh][dpe]*.png"), key=lambda p: (p.name[0] == "d", p))[-1:]
     for grid in grids:
         (folder / "samples.png").write_bytes(grid.read_bytes())
     table = numbers(results, hashlib.sha256(raw).hexdigest())
