@@ -42,8 +42,6 @@ Device = Annotated[str, dict(choices=["auto", "cpu", "cuda"])]
 
 def pick_device(name: str) -> torch.device:  # auto, cpu or cuda
     "The device that the user asked for."
-    for stream in (sys.stdout, sys.stderr):
-        getattr(stream, "reconfigure", dict)(errors="replace")  # whatever the terminal can show
     gpu = torch.cuda.is_available()
     if name == "cuda" and not gpu:
         raise ValueError("--device cuda: there is no CUDA device here; use --device cpu or auto")
@@ -95,8 +93,7 @@ def sampling(config: dict, **asked) -> dict:  # what the user asked for, None wh
     if "steps" not in asked:
         how["steps"] = min(how.get("steps") or run.defaults(f)["steps"] or T, T)
     if not (abs(how["w"]) <= 1000 and 1 <= how["grid"] <= 100):
-        got = f"got {how['w']}, {how['grid']}"
-        raise ValueError(f"w is from -1000 to 1000, and grid from 1 to 100, {got}")
+        raise ValueError(f"w is from -1000 to 1000, grid from 1 to 100: {how['w']}, {how['grid']}")
     if not config["model"]["num_classes"]:
         if "w" in asked:
             raise ValueError("--w: this model knows no classes, so there is nothing to guide")
@@ -216,7 +213,7 @@ def opened(ckpt, device) -> tuple:
     if ckpt is None and not ours.exists():
         raise ValueError("name a checkpoint with --ckpt: none comes with an installed package")
     path = run.on_disk(ckpt := ours if ckpt is None else ckpt)
-    name, average = Path(ckpt).expanduser().resolve().name, path.stem.removeprefix("ema")
+    name, average = user_path(ckpt).resolve().name, path.stem.removeprefix("ema")
     if path.suffix == ".pt":
         name = "-".join([path.resolve().parent.name, average.removeprefix("-")]).removesuffix("-")
     return path, name, *run.load(path, device)

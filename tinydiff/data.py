@@ -239,8 +239,8 @@ def images(name="cifar10", dir="data", image_size=32, channels=3, train=True, **
         raise ValueError("only folders have crop, skip, holdout, image_size not 32, channels not 3")
     if name == "cifar10":
         return cifar10(dir, train)
-    if name != "cifar10-sample" or not train:
-        raise ValueError(f"no data {name!r} with train={train}: take cifar10 or a folder")
+    if name != "cifar10-sample" or not train or dir != "data":
+        raise ValueError(f"no data {name!r}, train={train}, dir={dir}: take cifar10 or a folder")
     return cifar10_sample()
 
 # %% ../nbs/90_data.ipynb #20953718

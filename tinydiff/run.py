@@ -29,7 +29,7 @@ from filelock import FileLock, Timeout
 from safetensors.torch import load_file
 from tqdm import tqdm
 
-from .data import batches
+from .data import batches, user_path
 from .forward import Denoiser
 from .schedule import make_schedule, schedules
 from .train import EMA, Recipe, Step, fit, make_optimizer, seeded, use_bf16
@@ -92,12 +92,13 @@ def read_config(path, sets=()) -> dict:  # a YAML file, section.key=value string
     "A config, checked and whole."
     what = f"{path} is no YAML of sections"
     try:
-        config = dict(yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {})
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        config = {k: {} if v is None else v for k, v in found.items()}  # an empty section
         for s in sets:
             what = f"--set {s} is no section.key=value of YAML"
             section, key, value = s.replace(".", "=", 1).split("=", 2)
             config.setdefault(section, {})[key] = yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError, AttributeError, TypeError):
+    except (yaml.YAMLError, ValueError, AttributeError, TypeError, RecursionError):
         raise ValueError(what) from None
     return whole(config)
 
@@ -105,8 +106,8 @@ def read_config(path, sets=()) -> dict:  # a YAML file, section.key=value string
 @contextlib.contextmanager
 def atomic_write(path):
     "A file for bytes, which takes the place of `path` when it is whole and on the disk."
-    if Path(path).is_dir():
-        raise IsADirectoryError(f"{path} is a folder: name a file")
+    if (path := Path(path).resolve()).exists() and not path.is_file():
+        raise OSError(f"{path} is no plain file: name another")
     with atomic_save(path) as f:
         try:
             yield f
@@ -147,7 +148,7 @@ def read_checkpoint(path) -> dict:  # on the CPU
 # %% ../nbs/91_run.ipynb #4e724652
 def on_disk(src) -> Path:  # a path, or user/name on the hub
     "The .pt file or the folder of a checkpoint; from the hub it is downloaded, or in its cache."
-    path, hub_id = Path(src).expanduser(), re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", str(src))
+    path, hub_id = user_path(src), re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", str(src))
     if (path / "ema.pt").is_file():  # the folder of a run
         return path / "ema.pt"
     if path.exists() or path.suffix == ".pt" or not hub_id:
@@ -220,11 +221,11 @@ def processes(device: torch.device):
 # %% ../nbs/91_run.ipynb #f76a1476
 @contextlib.contextmanager
 def stop_signals():
-    "Collect SIGINT, SIGTERM and SIGHUP in a list, so that the step in hand can be finished first."
+    "Collect signals that ask for an end in a list, so that the step in hand can be finished first."
     got = []
     with contextlib.ExitStack() as after:
         with contextlib.suppress(ValueError):  # outside the main thread, signals are left alone
-            for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGXCPU):
                 if signal.getsignal(s) != signal.SIG_IGN:  # nohup ignores the last one
                     after.callback(signal.signal, s, signal.signal(s, lambda n, _: got.append(n)))
         yield got
@@ -235,6 +236,8 @@ def guard(main):  # a program's function
 
     @functools.wraps(main)
     def program(*args, **kw):
+        for stream in (sys.stdout, sys.stderr):
+            getattr(stream, "reconfigure", dict)(errors="replace")  # whatever the terminal can show
         try:
             return main(*args, **kw)
         except (KeyboardInterrupt, EOFError):  # Ctrl-C, and Ctrl-D or no keyboard at a question
@@ -417,10 +420,11 @@ def follow(run: Run, steps, minutes: float) -> int | None:  # as `train_run`
     show = dict(unit="img", unit_scale=True, desc="training", disable=ranks()[0] > 0)
     with stop_signals() as got, tqdm(initial=run.seen, **show) as bar:
         for step in in_time(steps, r, minutes):
+            stop = largest(got[0] if got else 0)
+            bar.disable |= stop > 0  # who reads it through a pipe has got the signal, too
             before, run.seen, bar.total = run.seen, step.images, r.images
             bar.update(step.images - before)
             run.log.add(step)
-            stop = largest(got[0] if got else 0)
             last = stop or run.seen >= r.images
             save = last or run.seen // r.save > before // r.save
             if save or run.seen // r.log > before // r.log:

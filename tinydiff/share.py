@@ -15,7 +15,7 @@ from fastcore.script import call_parse
 from huggingface_hub import HfApi, ModelCard, ModelCardData
 from safetensors.torch import save
 
-from .run import atomic_write, find, guard, on_disk, outline, whole, write_text
+from .run import atomic_write, find, guard, on_disk, outline, user_path, whole, write_text
 
 # %% ../nbs/93_share.ipynb #4e07234f
 def numbers(results, sha256: str) -> str:  # folder of JSON files, hash of the weights; a table
@@ -124,7 +124,7 @@ def publish_main(
     if path.suffix == ".pt":  # ema-50000.pt and last.pt are measured by themselves
         average = path.stem.removeprefix("ema").removeprefix("-")
         run = "-".join([run, average]).removesuffix("-")
-    results, folder = Path(results or f"results/{run}").expanduser(), folder.expanduser()
+    results, folder = user_path(results or f"results/{run}"), user_path(folder)
     for f in make_folder(path, repo, folder, results, license):
         print(f"{f.stat().st_size:>12,} bytes  {f}")
     if dry_run or not (yes or input(f"Publish it in {repo}? [y/N] ").lower() in ("y", "yes")):

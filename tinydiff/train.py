@@ -322,8 +322,7 @@ def check_batch(batch, net) -> tuple:  # x0, c
     if not torch.is_tensor(x0) or not x0.is_floating_point() or not len(x0):
         kind = f"{x0.dtype} {tuple(x0.shape)}" if torch.is_tensor(x0) else type(x0).__name__
         raise ValueError(f"fit takes float images (B, ...) in [-1, 1], got {kind}")
-    weight = next(net.parameters(), x0)
-    if (x0.dtype == torch.float64) != (weight.dtype == torch.float64):
+    if (x0.dtype == torch.float64) != (next(net.parameters(), x0).dtype == torch.float64):
         raise ValueError("either the images are float64 or the network is: convert one of them")
     check_labels(c, x0)
     return x0, c
