@@ -1,4 +1,4 @@
-"""What nbdev does to a notebook on its way to the site; nothing in the package uses it.
+"""What nbdev does to a notebook on its way to the site.
 
 `pyproject.toml` names the two classes, `Book` and `Card`."""
 
