@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Device', 'pick_device', 'options', 'sampling_arguments', 'sampling', 'states', 'run_name', 'grid_states',
-           'write_image', 'dataset', 'train_main', 'ending', 'opened', 'folder_of', 'pick_labels', 'edit',
+           'write_image', 'dataset', 'train_main', 'ending', 'opened', 'word', 'folder_of', 'pick_labels', 'edit',
            'sample_main', 'draw_samples', 'cached', 'reference', 'provenance', 'eval_main', 'score']
 
 # %% ../nbs/92_cli.ipynb #2675a4ff
@@ -34,7 +34,7 @@ from .data import user_path
 from .edit import img2img, inpaint
 from .forward import sample
 from .guidance import cfg
-from .run import atomic_write, guard, ranks, write_text
+from .run import atomic_write, guard, place, ranks, write_text
 
 # %% ../nbs/92_cli.ipynb #5481dbd6
 Device = Annotated[str, dict(choices=["auto", "cpu", "cuda"])]
@@ -133,8 +133,8 @@ def grid_states(model, sched, config: dict, how: dict, labels=(), seed=0, precis
     rows = labels or range(m["num_classes"])
     c = torch.tensor(rows, device=device)[torch.arange(g * g) // g % len(rows)] if rows else None
     shape = g * g, m["channels"], m["image_size"], m["image_size"]
-    xT = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device)
-    dice = torch.Generator().manual_seed(seed + 1)  # the same noise on every device
+    xT = torch.randn(shape, generator=torch.Generator().manual_seed(seed % 2**63)).to(device)
+    dice = torch.Generator().manual_seed((seed + 1) % 2**63)  # the same noise on every device
     return states(model, sched, how, xT, c, dice, precision)
 
 
@@ -173,6 +173,8 @@ def train_main(
         raise ValueError("--minutes takes a number above 0, and stands in place of --images")
     given = {"data.dir": data, "train.images": images, "train.seed": seed}
     given = [f"{k}={yaml.safe_dump(v)}" for k, v in given.items() if v is not None]
+    if resume and init:
+        raise ValueError("--init begins a run, --resume goes on with one: leave out one of them")
     out = user_path(out or Path("out") / Path(config).stem)
     config = run.read_config(user_path(config), [*(set or []), *given])
     sampling(config)
@@ -213,10 +215,13 @@ def opened(ckpt, device) -> tuple:
     if ckpt is None and not ours.exists():
         raise ValueError("name a checkpoint with --ckpt: none comes with an installed package")
     path = run.on_disk(ckpt := ours if ckpt is None else ckpt)
-    name, average = user_path(ckpt).resolve().name, path.stem.removeprefix("ema")
-    if path.suffix == ".pt":
-        name = "-".join([path.resolve().parent.name, average.removeprefix("-")]).removesuffix("-")
+    name = run.run_of(path if path.suffix == ".pt" else user_path(ckpt))
     return path, name, *run.load(path, device)
+
+
+def word(what, most: int) -> str:  # number of bytes
+    "Labels or a path as a part of the name of a file."
+    return str(what).strip("./~").replace("/", "-").encode()[-most:].decode(errors="ignore")
 
 
 def folder_of(path: Path, name: str) -> Path:  # as `opened` gives them
@@ -274,7 +279,7 @@ def sample_main(
 ):
     "Draw a grid of samples, one class per row. Example: sample.py --label cat dog --grid 4 --w 3"
     for path, end in ((out, ".png"), (gif, ".gif")):
-        if path and (Path(path).suffix != end or user_path(path).is_dir()):
+        if path and Path(path).suffix != end:
             raise ValueError(f"{path} should be a file that ends in {end}")
     if [strength, mask].count(None) != 2 - bool(From):
         raise ValueError("--from takes either --strength or --mask, and they take --from")
@@ -283,11 +288,14 @@ def sample_main(
     path, name, model, sched, config = opened(ckpt, pick_device(device))
     how = sampling(config, grid=grid, **(how | dict(sampler="ddim") if From else how))
     labels = pick_labels(label, config)
-    words = [run_name(how), "_".join(label or ())[:120], f"seed{seed}" if seed else ""]
+    words = [run_name(how), word("_".join(label or ()), 120), f"seed{seed}" if seed else ""]
     if From:
         how["walk"] = edit(config, From, strength, mask)
-        words += [Path(From).stem[:30], Path(mask).stem[:30] if mask else f"{strength:g}"]
+        words += [word(Path(p).with_suffix(""), 30) for p in (From, mask) if p]
+        words += [f"{strength:g}"] if strength else []
     out = user_path(out or folder_of(path, name) / ("_".join(filter(None, words)) + ".png"))
+    for path in filter(None, (out, gif)):  # what cannot be written is said before the work
+        place(path)
     steps = grid_states(model, sched, config, how, labels, seed, precision)
     seen = tqdm(steps, total=None if strength else how["steps"])
     every = how["steps"] // 100 + 1 if gif else how["steps"]  # at most 100 pictures of a film
@@ -381,8 +389,8 @@ def eval_main(
     **how,
 ):
     "Measure samples against real images. Example: eval_fid.py --n 10000 --mode clean"
-    if samples and n:
-        raise ValueError("--samples measures all images of its folder: leave out --n")
+    if samples and (n or any(v is not None for v in how.values())):
+        raise ValueError("--samples scores a folder as it is: leave out --n and how to sample")
     n = 50_000 if n is None else n
     if n < 2 or batch < 1:
         raise ValueError(f"--n is at least 2, and --batch at least 1: {n}, {batch}")
@@ -396,8 +404,10 @@ def eval_main(
         where = user_path(samples or folder_of(path, name) / what)
         if samples and not where.is_dir():
             raise ValueError(f"--samples {samples} is no folder")
-        told, end = (samples.strip("./").replace("/", "-"), "") if samples else (what, f"_n{n}")
-        file = user_path(out or Path("results") / name / f"{told}_{kind}{end}.json")
+        words = [word(samples, 60) if samples else what, kind, word(data, 60) if data else ""]
+        words += [] if samples else [f"n{n}"]
+        file = user_path(out or Path("results") / name / ("_".join(filter(None, words)) + ".json"))
+        place(file)
         if file.exists() and about["checkpoint_sha256"] not in file.read_text("utf-8") and not out:
             raise ValueError(f"{file} is of another checkpoint: name another file with --out")
         if first := ranks()[0] == 0:  # what is missing is missed before the work begins

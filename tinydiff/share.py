@@ -15,7 +15,8 @@ from fastcore.script import call_parse
 from huggingface_hub import HfApi, ModelCard, ModelCardData
 from safetensors.torch import save
 
-from .run import atomic_write, find, guard, on_disk, outline, user_path, whole, write_text
+from .run import atomic_write, find, guard, on_disk, outline, run_of, user_path, whole
+from .run import write_text
 
 # %% ../nbs/93_share.ipynb #4e07234f
 def numbers(results, sha256: str) -> str:  # folder of JSON files, hash of the weights; a table
@@ -119,12 +120,10 @@ def publish_main(
     yes: bool = False,  # do not ask
 ):
     "Upload a checkpoint to the hub. Example: publish.py --ckpt out/a/ema.pt --repo user/name"
-    path, folder = on_disk(ckpt), Path(out or f"out/hub/{repo.split('/')[-1]}")
-    run = (path.parent if path.suffix == ".pt" else path).resolve().name
-    if path.suffix == ".pt":  # ema-50000.pt and last.pt are measured by themselves
-        average = path.stem.removeprefix("ema").removeprefix("-")
-        run = "-".join([run, average]).removesuffix("-")
-    results, folder = user_path(results or f"results/{run}"), user_path(folder)
+    if results and not user_path(results).is_dir():
+        raise ValueError(f"--results {results} is no folder")
+    path, folder = on_disk(ckpt), user_path(out or f"out/hub/{repo.split('/')[-1]}")
+    results = user_path(results or f"results/{run_of(path)}")
     for f in make_folder(path, repo, folder, results, license):
         print(f"{f.stat().st_size:>12,} bytes  {f}")
     if dry_run or not (yes or input(f"Publish it in {repo}? [y/N] ").lower() in ("y", "yes")):
