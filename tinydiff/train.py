@@ -88,7 +88,7 @@ def orthogonalize(
     G: torch.Tensor,  # (..., m, n) matrices, float32 or float64
     steps: int = 5,  # of Newton–Schulz
 ) -> torch.Tensor:  # (..., m, n): the singular vectors of G, with singular values near 1
-    "Towards the polar factor by matrix products, Eqs. (24) and (25) (Jordan and others 2024)."
+    "Towards the polar factor by matrix products: Eq. (24), Jordan and others 2024; Eq. (25)."
     X = G if G.shape[-2] <= G.shape[-1] else G.mT
     X = X / X.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     A, one = X @ X.mT, torch.eye(X.shape[-2], dtype=X.dtype, device=X.device)
