@@ -143,6 +143,7 @@ function live(root, state) {
     const steps = kind == "knob" ? Math.min(how.steps, PREVIEW) : how.steps;
     const isFilm = kind == "anew" || kind == "model", xT = noise(), start = performance.now();
     const rows = labels(how).map(label => ({ label, how, states: [] }));
+    let last = start; // when the reader was told how far it is
     delete window.liveResult;
     if (isFilm) see.begin(rows, steps);
     async function fill(row) {
@@ -154,6 +155,9 @@ function live(root, state) {
         row.states.push({ ...s, before });
         before = s.x;
         if (isFilm) see.add(row);
+        if (performance.now() - last < 1000) continue;
+        last = performance.now();
+        note.textContent = trouble || `Drawing: step ${row.states.length} of ${steps} …`;
       }
       Object.assign(row, { calls: calls * steps * rows.length, isFinal: kind != "knob" });
     }

@@ -117,11 +117,19 @@ def links(path):
     return [f"[Notebook]({where})", f"[Open in Colab]({colab})"]
 
 
+SIGNS = dict(alpha="α", beta="β", kappa="κ", rho="ρ", sigma="σ", varepsilon="ε", sqrt="√")
+SIGNS.update(approx=" ≈ ", gg=" ≫ ", ll=" ≪ ", mid=" | ", dots="…", mathcal="")
+ACCENTS = dict(bar="\u0304", hat="\u0302", tilde="\u0303")
+
+
 def plain(caption):
-    "A caption without its markup: `*Figure: $\\sqrt{\\bar\\alpha_t}$.*` is `sqrt(bar alpha_t).`"
+    "A caption without its markup: `*Figure: $\\sqrt{\\bar\\alpha_t}$.*` is `√(ᾱ_t).`"
     text = re.sub(r"^\*(Figure|Film)[^:*]*: ", "", caption.split("\n\n")[0])
     text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text).replace("{", "(").replace("}", ")")
-    return re.sub(r"\s+", " ", re.sub(r"[$*`]|\\[,;! ]", "", text).replace("\\", " ")).strip()
+    text = re.sub(r"\\([a-z]{2,})( (?=\w))?", lambda m: SIGNS.get(m[1], m[0]), text)
+    text = re.sub(r"\\(bar|hat|tilde) ?(\w)", lambda m: m[2] + ACCENTS[m[1]], text)
+    text = re.sub(r"\s+", " ", re.sub(r"[$*`]|\\[,;! ]", "", text).replace("\\", " ")).strip()
+    return text[:1].upper() + text[1:]
 
 
 def is_setup(cell):

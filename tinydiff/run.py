@@ -367,7 +367,7 @@ class Run:
 
     def __init__(self, config: dict, out: Path, device, init=None, resume=False):
         self.base, self.out, self.device = config, out, torch.device(device)
-        self.r = r = Recipe(**config["train"])
+        self.r = r = Recipe(**config["train"] | dict(start=0))  # that of an earlier run says more
         with seeded(r.seed):
             self.net = UNet(**config["model"])
         if resume:
@@ -380,8 +380,6 @@ class Run:
             r.start = seen // r.batch * r.batch
             if r.start >= r.images:
                 raise ValueError(f"{init} has seen {seen:,} images, which count: ask for more")
-        else:
-            r.start = 0  # a config of a run that went on from another one may say more
         apart = use_bf16(r.precision, device) and self.device.type == "cpu"
         layout = torch.contiguous_format if apart else torch.channels_last
         self.net.to(device, memory_format=layout)
