@@ -19,6 +19,7 @@ import re
 import shlex
 import sys
 import time
+import warnings
 from itertools import repeat
 from pathlib import Path
 from typing import Annotated
@@ -147,10 +148,13 @@ def write_image(im: Image.Image, path, **more):  # a .png or .gif file; as for `
 def dataset(config: dict, train: bool = True) -> tuple:  # images (N, C, H, W) uint8, labels, names
     "The images that a config describes: those to train on, or those kept out."
     d, m = config["data"], config["model"]
-    d = {k: v for k, v in d.items() if k not in ("about", "classes")} | dict(train=train)
-    x, y, names = data.images(image_size=m["image_size"], channels=m["channels"], **d)
-    if m["num_classes"] not in (0, len(names)):
-        raise ValueError(f"model.num_classes is {m['num_classes']}, the data have {len(names)}")
+    K, known = m["num_classes"], d["classes"]
+    how = {k: v for k, v in d.items() if k not in ("about", "classes")} | dict(train=train)
+    x, y, names = data.images(image_size=m["image_size"], channels=m["channels"], **how)
+    if K not in (0, len(names)):
+        raise ValueError(f"model.num_classes is {K}, the data in {d['dir']} have {len(names)}")
+    if known and names:  # of a model, in its order
+        y, names = torch.tensor(data.match_classes(known, names))[y], known
     return x, y, names
 
 
@@ -183,9 +187,11 @@ def train_main(
     if begun != resume and not again:
         found = ("nothing saved: leave out --resume", "a run already: --resume continues it")[begun]
         raise ValueError(f"{out} holds {found}; --out names another folder")
-    if begun and minutes:  # their images have been known since the first steps
-        config["train"]["images"] = run.read_config(out / "config.yaml")["train"]["images"]
-        minutes = 0
+    if begun and (out / "config.yaml").exists():
+        before = run.read_config(out / "config.yaml")
+        config["data"]["classes"] = before["data"]["classes"]  # found again by name
+        if minutes:  # their images have been known since the first steps
+            config["train"]["images"], minutes = before["train"]["images"], 0
     with run.processes(pick_device(device)) as device:
         x, y, classes = dataset(config)
         config["data"]["classes"] = classes if config["model"]["num_classes"] else []
@@ -295,7 +301,8 @@ def sample_main(
         words += [f"{strength:g}"] if strength else []
     out = user_path(out or folder_of(path, name) / ("_".join(filter(None, words)) + ".png"))
     for path in filter(None, (out, gif)):  # what cannot be written is said before the work
-        place(path)
+        if place(path) in [place(p) for p in (From, mask) if p]:
+            raise ValueError(f"{path} is the picture to begin with: name another file")
     steps = grid_states(model, sched, config, how, labels, seed, precision)
     seen = tqdm(steps, total=None if strength else how["steps"])
     every = how["steps"] // 100 + 1 if gif else how["steps"]  # at most 100 pictures of a film
@@ -338,8 +345,11 @@ def cached(features, x: torch.Tensor) -> torch.Tensor:  # (N, C, H, W) uint8; (N
     with contextlib.suppress(Exception):  # not there, or damaged: made anew
         return torch.load(path, weights_only=True)
     f = fid.extract(features, x)
-    with atomic_write(path) as file:
-        torch.save(f, file)
+    try:
+        with atomic_write(path) as file:
+            torch.save(f, file)
+    except OSError as e:
+        warnings.warn(f"they will be computed again the next time: {e}", stacklevel=2)
     return f
 
 
@@ -350,9 +360,7 @@ def reference(config: dict, features, own):
         if moments := fid.published(features.mode):
             return moments
     for train in [True] + [False] * (d["name"] == "cifar10" or d["holdout"] > 0):
-        x, y, names = dataset(config, train)
-        if d["classes"] and y is not None:
-            y = torch.tensor(data.match_classes(d["classes"], names))[y]
+        x, y, _ = dataset(config, train)
         told += [cached(features, x), y]
     return fid.Real(*told, K=config["model"]["num_classes"])
 

@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import unicodedata
+import warnings
 from contextlib import suppress
 from importlib.resources import files
 from itertools import count
@@ -58,8 +59,13 @@ def user_path(p) -> Path:
 def cache_dir() -> Path:
     "The folder for all that can be made anew; it is made when absent."
     path = user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "tinydiff"
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+    try:
+        if path.is_absolute():  # else there is no home
+            path.mkdir(parents=True, exist_ok=True)
+            return path
+    except OSError:
+        pass
+    raise OSError(f"{path} cannot be made: set XDG_CACHE_HOME to the full path of another folder")
 
 # %% ../nbs/90_data.ipynb #2a08ae52
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
@@ -139,6 +145,11 @@ def image_files(folder: Path, *above):  # `above`: the real folders that lead he
             yield p
 
 # %% ../nbs/90_data.ipynb #0a588150
+def legible(name: str) -> bool:
+    "Whether a name has neither control characters nor bytes that are no UTF-8."
+    return not {"Cc", "Cs"} & {unicodedata.category(letter) for letter in name}
+
+
 def scan(root: Path) -> tuple:  # N paths, labels (N,) int64 or None, class names
     "The images of a folder; a ValueError if there are none, or if their classes are unclear."
     paths = list(image_files(root, root.resolve())) if root.is_dir() else []
@@ -151,7 +162,7 @@ def scan(root: Path) -> tuple:  # N paths, labels (N,) int64 or None, class name
         raise ValueError(f"{root} holds images beside class folders: move them into classes")
     classes, labels = np.unique(names, return_inverse=True)
     for name in classes.tolist():
-        if {"Cc", "Cs"} & {unicodedata.category(letter) for letter in name}:
+        if not legible(name):
             raise ValueError(f"class {name!r} has control characters: rename its folder")
     return paths, torch.from_numpy(labels), classes.tolist()
 
@@ -165,9 +176,16 @@ def write_pack(npy: Path, paths: list, skip: bool, size: int, channels: int, cro
     "Images by falling hash, then their hashes and their places in `paths`; renamed when whole."
     part = npy.with_suffix(".part")
     x = open_memmap(part, "w+", np.uint8, (len(paths), channels, size, size))
-    if x.nbytes > shutil.disk_usage(part).free:
+    try:  # a map that finds the disk full later ends the process
+        if x.nbytes > shutil.disk_usage(part).free:
+            raise OSError
+        with open(part, "r+b") as f, suppress(AttributeError):  # macOS has no such function
+            os.posix_fallocate(f.fileno(), 0, x.offset + x.nbytes)
+    except OSError:
         part.unlink()
-        raise OSError(f"{part.parent} lacks room for {x.nbytes:,} bytes: set XDG_CACHE_HOME")
+        raise OSError(
+            f"{part.parent} lacks room for {x.nbytes:,} bytes: set XDG_CACHE_HOME"
+        ) from None
     u = np.array([hash_number(p) for p in tqdm(paths, "hashing", disable=None)])
     good, broken = [], []
     for i in tqdm(np.argsort(-u, kind="stable"), "packing", disable=None):
@@ -179,6 +197,9 @@ def write_pack(npy: Path, paths: list, skip: bool, size: int, channels: int, cro
     if broken and not (skip and good):
         part.unlink()
         raise ValueError(f"{len(broken):,} broken images, see data.skip: {'; '.join(broken[:20])}")
+    if broken:
+        told = f"{len(broken):,} of {len(paths):,} images are left out: {'; '.join(broken[:5])}"
+        warnings.warn(told, stacklevel=2)
     x.flush()
     del x  # closes the map before the file is renamed
     with open(part, "ab") as f:
@@ -227,7 +248,13 @@ def folder(
     if n == 0 or n == len(u) and (holdout or not train):
         raise ValueError(f"data.holdout {holdout} trains on {n:,} of {len(u):,} images: change it")
     rows = slice(0, n) if train else slice(n, len(u))
-    return x[rows], None if labels is None else labels[place[rows]], classes
+    y = None if labels is None else labels[place[rows]]
+    if train and y is not None and len(there := set(y.tolist())) < len(classes):
+        gone = next(name for k, name in enumerate(classes) if k not in there)
+        raise ValueError(
+            f"{root} has no image of class {gone!r} left to train on: see skip, holdout"
+        )
+    return x[rows], y, classes
 
 # %% ../nbs/90_data.ipynb #506da4bd
 @delegates(folder)

@@ -8,6 +8,7 @@ __all__ = ['CARD', 'numbers', 'model_card', 'save_folder', 'make_folder', 'publi
 # %% ../nbs/93_share.ipynb #a8dcb63f
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +16,8 @@ from fastcore.script import call_parse
 from huggingface_hub import HfApi, ModelCard, ModelCardData
 from safetensors.torch import save
 
-from .run import atomic_write, find, guard, on_disk, outline, run_of, user_path, whole
-from .run import write_text
+from .run import HUB_ID, atomic_write, find, guard, on_disk, outline, run_of, user_path
+from .run import whole, write_text
 
 # %% ../nbs/93_share.ipynb #4e07234f
 def numbers(results, sha256: str) -> str:  # folder of JSON files, hash of the weights; a table
@@ -90,7 +91,8 @@ def save_folder(folder, config: dict, weights: dict, seen: int):
 def make_folder(src: Path, name: str, folder: Path, results, license: str) -> list:  # the files
     "Write all that is published of a checkpoint."
     ours = "README.md config.json model.safetensors samples.png".split()
-    if folder.resolve() == src.resolve() or {p.name for p in folder.glob("*")} - set(ours):
+    there = {p.name for p in folder.glob("*")} if folder.is_dir() else {folder.name}
+    if folder.resolve() == src.resolve() or folder.exists() and there - set(ours):
         raise ValueError(f"{folder} holds something else: name another folder with --out")
     config, weights, seen = find(src)
     config["data"] = whole(config)["data"] | dict(dir="data")  # his folders are his affair
@@ -122,6 +124,8 @@ def publish_main(
     "Upload a checkpoint to the hub. Example: publish.py --ckpt out/a/ema.pt --repo user/name"
     if results and not user_path(results).is_dir():
         raise ValueError(f"--results {results} is no folder")
+    if not re.fullmatch(HUB_ID, repo, re.ASCII):
+        raise ValueError(f"--repo {repo} is no user/name")
     path, folder = on_disk(ckpt), user_path(out or f"out/hub/{repo.split('/')[-1]}")
     results = user_path(results or f"results/{run_of(path)}")
     for f in make_folder(path, repo, folder, results, license):

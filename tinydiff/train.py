@@ -202,6 +202,8 @@ class Recipe:
                 continue
             least, most = allowed
             values = value if f.name == "ema" else [value]
+            if len(set(map(str, values))) < len(values) or str in map(type, values):
+                raise ValueError(f"train.{f.name} holds different numbers, not {value!r:.60}")
             if not values or not all(least <= v <= most for v in values):
                 raise ValueError(f"train.{f.name} is from {least:g} to {most:g}, not {value!r}")
 

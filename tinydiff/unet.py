@@ -184,6 +184,8 @@ class UNet(nn.Module):
         self.ch, self.patch = ch, patch
         wide = [ch * m for m in mult]  # channels of each level
         res = [image_size // patch // 2**i for i in range(len(mult))]  # its height and width
+        for i, n in enumerate(attn):
+            whole_size(f"attn[{i}]", n, 1, 4096)
         if len(attn) and not set(res) & set(attn):
             said = f"no attention: attn {attn} has none of the levels {res}, choose from these"
             warnings.warn(said, stacklevel=2)
