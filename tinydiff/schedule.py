@@ -10,6 +10,7 @@ __all__ = ['schedules', 'Schedule', 'whole_number', 'linear_schedule', 'cosine_s
 import copy
 import math
 import operator
+from contextlib import suppress
 import torch
 
 # %% ../nbs/00_schedule.ipynb #b9ae94f7
@@ -54,13 +55,10 @@ def whole_number(
     rule: str,  # what it must be, for the message: "T must be a whole number ..."
 ) -> int:
     "`n` as an int. ValueError for what is no whole number, for True and False, and out of range."
-    try:
-        whole = None if isinstance(n, bool) else operator.index(n)
-    except TypeError:
-        whole = None
-    if whole is None or not least <= whole <= most:
-        raise ValueError(f"{rule}, got {n!r:.30}")
-    return whole
+    with suppress(TypeError):
+        if not isinstance(n, bool) and least <= operator.index(n) <= most:
+            return operator.index(n)
+    raise ValueError(f"{rule}, got {n!r:.30}")
 
 # %% ../nbs/00_schedule.ipynb #976a2dee
 def linear_schedule(

@@ -8,8 +8,8 @@ __all__ = ['timestep_embedding', 'norm', 'zero', 'ResBlock', 'attend', 'Attentio
 # %% ../nbs/02_unet.ipynb #8223dcfe
 import math
 import operator
-import reprlib
 import warnings
+from contextlib import suppress
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -130,14 +130,11 @@ def whole_size(
     high: int,  # the most
 ) -> int:  # `v`, if it is a whole number in low..high, NumPy's too; else ValueError
     "A size of the network as an int."
-    try:
-        n = operator.index(v)
-    except TypeError:
-        n = None
-    if n is None or isinstance(v, bool) or not low <= n <= high:
-        v = reprlib.repr(v)
-        raise ValueError(f"model.{name} must be a whole number from {low:,} to {high:,}, got {v}")
-    return n
+    with suppress(TypeError):
+        if not isinstance(v, bool) and low <= operator.index(v) <= high:
+            return operator.index(v)
+    what = f"model.{name} must be a whole number from {low:,} to {high:,}"
+    raise ValueError(f"{what}, got {v!r:.30}")
 
 # %% ../nbs/02_unet.ipynb #be1864f7
 def check_sizes(image_size, channels, num_classes, ch, mult, blocks, dropout, patch):  # see `UNet`
