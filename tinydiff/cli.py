@@ -152,7 +152,7 @@ def dataset(config: dict, train: bool = True) -> tuple:  # images (N, C, H, W) u
     how = {k: v for k, v in d.items() if k not in ("about", "classes")} | dict(train=train)
     x, y, names = data.images(image_size=m["image_size"], channels=m["channels"], **how)
     if K not in (0, len(names)):
-        raise ValueError(f"model.num_classes is {K}, the data in {d['dir']} have {len(names)}")
+        raise ValueError(f"model.num_classes is {K}, the data in {d['dir']}/ have {len(names)}")
     if known and names:  # of a model, in its order
         y, names = torch.tensor(data.match_classes(known, names))[y], known
     return x, y, names
