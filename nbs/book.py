@@ -128,8 +128,10 @@ def plain(caption):
     text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text).replace("{", "(").replace("}", ")")
     text = re.sub(r"\\([a-z]{2,})( (?=\w))?", lambda m: SIGNS.get(m[1], m[0]), text)
     text = re.sub(r"\\(bar|hat|tilde) ?(\w)", lambda m: m[2] + ACCENTS[m[1]], text)
+    if unknown := re.search(r"\\[a-z]+", text):
+        raise ValueError(f"nbs/book.py cannot say {unknown[0]}, in the caption {caption:.60}")
     text = re.sub(r"\s+", " ", re.sub(r"[$*`]|\\[,;! ]", "", text).replace("\\", " ")).strip()
-    return text[:1].upper() + text[1:]
+    return text if caption.startswith("*Figure: $") else text[:1].upper() + text[1:]
 
 
 def is_setup(cell):

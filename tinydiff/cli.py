@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Device', 'pick_device', 'options', 'sampling_arguments', 'sampling', 'states', 'run_name', 'grid_states',
-           'write_image', 'dataset', 'train_main', 'ending', 'opened', 'word', 'folder_of', 'pick_labels', 'edit',
+           'write_image', 'dataset', 'train_main', 'ending', 'opened', 'file_word', 'folder_of', 'pick_labels', 'edit',
            'sample_main', 'draw_samples', 'cached', 'reference', 'provenance', 'eval_main', 'score']
 
 # %% ../nbs/92_cli.ipynb #2675a4ff
@@ -20,7 +20,6 @@ import shlex
 import sys
 import time
 import warnings
-from itertools import repeat
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +34,7 @@ from .data import user_path
 from .edit import img2img, inpaint
 from .forward import sample
 from .guidance import cfg
-from .run import atomic_write, guard, place, ranks, write_text
+from .run import atomic_write, guard, ranks, writable, write_text
 
 # %% ../nbs/92_cli.ipynb #5481dbd6
 Device = Annotated[str, dict(choices=["auto", "cpu", "cuda"])]
@@ -109,7 +108,7 @@ def states(model, sched, how: dict, xT, c, generator, precision="auto"):
     bf16 = run.use_bf16(precision, xT.device)
 
     def fast(x, t, c):  # 500 images at a time, so that a large grid needs no more memory
-        pieces = zip(x.split(500), t.split(500), repeat(None) if c is None else c.split(500))
+        pieces = zip(x.split(500), t.split(500), [None] * len(x) if c is None else c.split(500))
         with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
             return torch.cat([model(*some) for some in pieces]).to(x.dtype)
 
@@ -152,7 +151,11 @@ def dataset(config: dict, train: bool = True) -> tuple:  # images (N, C, H, W) u
     how = {k: v for k, v in d.items() if k not in ("about", "classes")} | dict(train=train)
     x, y, names = data.images(image_size=m["image_size"], channels=m["channels"], **how)
     if K not in (0, len(names)):
-        raise ValueError(f"model.num_classes is {K}, the data in {d['dir']}/ have {len(names)}")
+        raise ValueError(
+            f"model.num_classes is {K}: set it to {len(names)}, the classes of the data"
+        )
+    if train and K and (gone := K - len(y.unique())):
+        raise ValueError(f"{gone} of {K} classes have no image left to train on: see skip, holdout")
     if known and names:  # of a model, in its order
         y, names = torch.tensor(data.match_classes(known, names))[y], known
     return x, y, names
@@ -187,9 +190,10 @@ def train_main(
     if begun != resume and not again:
         found = ("nothing saved: leave out --resume", "a run already: --resume continues it")[begun]
         raise ValueError(f"{out} holds {found}; --out names another folder")
-    if begun and (out / "config.yaml").exists():
-        before = run.read_config(out / "config.yaml")
-        config["data"]["classes"] = before["data"]["classes"]  # found again by name
+    config["data"]["classes"] = []
+    if begun:
+        before = run.newest(out)["config"]
+        config["data"]["classes"] = before["data"].get("classes", [])  # found again by name
         if minutes:  # their images have been known since the first steps
             config["train"]["images"], minutes = before["train"]["images"], 0
     with run.processes(pick_device(device)) as device:
@@ -225,9 +229,10 @@ def opened(ckpt, device) -> tuple:
     return path, name, *run.load(path, device)
 
 
-def word(what, most: int) -> str:  # number of bytes
+def file_word(what, most: int = 60) -> str:  # number of bytes
     "Labels or a path as a part of the name of a file."
-    return str(what).strip("./~").replace("/", "-").encode()[-most:].decode(errors="ignore")
+    text = os.fsencode(str(what).strip("./~").replace("/", "-"))
+    return text[-most:].decode(errors="ignore")
 
 
 def folder_of(path: Path, name: str) -> Path:  # as `opened` gives them
@@ -294,14 +299,15 @@ def sample_main(
     path, name, model, sched, config = opened(ckpt, pick_device(device))
     how = sampling(config, grid=grid, **(how | dict(sampler="ddim") if From else how))
     labels = pick_labels(label, config)
-    words = [run_name(how), word("_".join(label or ()), 120), f"seed{seed}" if seed else ""]
+    words = [run_name(how), file_word("_".join(label or ()), 120), f"seed{seed}" if seed else ""]
     if From:
         how["walk"] = edit(config, From, strength, mask)
-        words += [word(Path(p).with_suffix(""), 30) for p in (From, mask) if p]
+        words += [file_word(Path(p).with_suffix(""), 30) for p in (From, mask) if p]
         words += [f"{strength:g}"] if strength else []
     out = user_path(out or folder_of(path, name) / ("_".join(filter(None, words)) + ".png"))
+    given = [user_path(p).resolve() for p in (From, mask) if p]
     for path in filter(None, (out, gif)):  # what cannot be written is said before the work
-        if place(path) in [place(p) for p in (From, mask) if p]:
+        if writable(path) in given:
             raise ValueError(f"{path} is the picture to begin with: name another file")
     steps = grid_states(model, sched, config, how, labels, seed, precision)
     seen = tqdm(steps, total=None if strength else how["steps"])
@@ -341,15 +347,15 @@ def cached(features, x: torch.Tensor) -> torch.Tensor:  # (N, C, H, W) uint8; (N
     "Features of real images, computed once."
     key = hashlib.sha256(f"{features.name} {features.mode} {features.sha256} {x.shape}".encode())
     key.update(x.contiguous().numpy())
-    path = data.cache_dir() / f"features-{key.hexdigest()[:32]}.pt"
+    name = f"features-{key.hexdigest()[:32]}.pt"
     with contextlib.suppress(Exception):  # not there, or damaged: made anew
-        return torch.load(path, weights_only=True)
+        return torch.load(data.cache_dir() / name, weights_only=True)
     f = fid.extract(features, x)
     try:
-        with atomic_write(path) as file:
+        with atomic_write(data.cache_dir() / name) as file:
             torch.save(f, file)
     except OSError as e:
-        warnings.warn(f"they will be computed again the next time: {e}", stacklevel=2)
+        warnings.warn(f"features of the real images are not kept: {e}", stacklevel=2)
     return f
 
 
@@ -412,13 +418,12 @@ def eval_main(
         where = user_path(samples or folder_of(path, name) / what)
         if samples and not where.is_dir():
             raise ValueError(f"--samples {samples} is no folder")
-        words = [word(samples, 60) if samples else what, kind, word(data, 60) if data else ""]
-        words += [] if samples else [f"n{n}"]
+        words = [file_word(samples or what), kind, file_word(data or ""), f"n{n}" * (not samples)]
         file = user_path(out or Path("results") / name / ("_".join(filter(None, words)) + ".json"))
-        place(file)
-        if file.exists() and about["checkpoint_sha256"] not in file.read_text("utf-8") and not out:
+        if file.is_file() and about["checkpoint_sha256"] not in file.read_text("utf-8") and not out:
             raise ValueError(f"{file} is of another checkpoint: name another file with --out")
         if first := ranks()[0] == 0:  # what is missing is missed before the work begins
+            writable(file)
             f = fid.inception(mode, own, device) if kind == mode else fid.efficientnet_lite0(device)
             real = reference(config, f, own)
         if not samples:

@@ -6,6 +6,7 @@
 __all__ = ['to_uint8', 'grid', 'cifar10_sample', 'cifar10', 'folder', 'images', 'batches']
 
 # %% ../nbs/90_data.ipynb #d0c1b318
+import errno
 import hashlib
 import os
 import shutil
@@ -172,20 +173,22 @@ def hash_number(path: Path) -> float:
     return int(hashlib.sha256(path.read_bytes()).hexdigest(), 16) / 2**256
 
 # %% ../nbs/90_data.ipynb #f83eb1f9
+FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG  # a disk without room, by the system's numbers
+
+
 def write_pack(npy: Path, paths: list, skip: bool, size: int, channels: int, crop: int):
     "Images by falling hash, then their hashes and their places in `paths`; renamed when whole."
     part = npy.with_suffix(".part")
     x = open_memmap(part, "w+", np.uint8, (len(paths), channels, size, size))
+    full = x.nbytes > shutil.disk_usage(part).free
     try:  # a map that finds the disk full later ends the process
-        if x.nbytes > shutil.disk_usage(part).free:
-            raise OSError
         with open(part, "r+b") as f, suppress(AttributeError):  # macOS has no such function
             os.posix_fallocate(f.fileno(), 0, x.offset + x.nbytes)
-    except OSError:
+    except OSError as e:  # nor have some file systems
+        full |= e.errno in FULL
+    if full:
         part.unlink()
-        raise OSError(
-            f"{part.parent} lacks room for {x.nbytes:,} bytes: set XDG_CACHE_HOME"
-        ) from None
+        raise OSError(f"{part.parent} lacks room for {x.nbytes:,} bytes: set XDG_CACHE_HOME")
     u = np.array([hash_number(p) for p in tqdm(paths, "hashing", disable=None)])
     good, broken = [], []
     for i in tqdm(np.argsort(-u, kind="stable"), "packing", disable=None):
@@ -197,9 +200,6 @@ def write_pack(npy: Path, paths: list, skip: bool, size: int, channels: int, cro
     if broken and not (skip and good):
         part.unlink()
         raise ValueError(f"{len(broken):,} broken images, see data.skip: {'; '.join(broken[:20])}")
-    if broken:
-        told = f"{len(broken):,} of {len(paths):,} images are left out: {'; '.join(broken[:5])}"
-        warnings.warn(told, stacklevel=2)
     x.flush()
     del x  # closes the map before the file is renamed
     with open(part, "ab") as f:
@@ -247,14 +247,10 @@ def folder(
     n = int((u >= holdout).sum())
     if n == 0 or n == len(u) and (holdout or not train):
         raise ValueError(f"data.holdout {holdout} trains on {n:,} of {len(u):,} images: change it")
+    if out := len(paths) - len(u):
+        warnings.warn(f"{out:,} of {len(paths):,} images of {root} are left out", stacklevel=2)
     rows = slice(0, n) if train else slice(n, len(u))
-    y = None if labels is None else labels[place[rows]]
-    if train and y is not None and len(there := set(y.tolist())) < len(classes):
-        gone = next(name for k, name in enumerate(classes) if k not in there)
-        raise ValueError(
-            f"{root} has no image of class {gone!r} left to train on: see skip, holdout"
-        )
-    return x[rows], y, classes
+    return x[rows], None if labels is None else labels[place[rows]], classes
 
 # %% ../nbs/90_data.ipynb #506da4bd
 @delegates(folder)
@@ -302,4 +298,6 @@ def match_classes(mine: list, theirs: list) -> list | None:
     found = [index.get(name, index.get(plain(name))) for name in theirs]
     if mine and None in found:
         raise ValueError(f"class {theirs[found.index(None)]!r} is unknown to the model: rename it")
+    if mine and len(set(found)) < len(found):
+        raise ValueError(f"two of the classes {theirs!r:.50} have one name: rename one")
     return found if mine and theirs else None

@@ -91,8 +91,8 @@ def save_folder(folder, config: dict, weights: dict, seen: int):
 def make_folder(src: Path, name: str, folder: Path, results, license: str) -> list:  # the files
     "Write all that is published of a checkpoint."
     ours = "README.md config.json model.safetensors samples.png".split()
-    there = {p.name for p in folder.glob("*")} if folder.is_dir() else {folder.name}
-    if folder.resolve() == src.resolve() or folder.exists() and there - set(ours):
+    others = {p.name for p in folder.glob("*")} - set(ours)
+    if others or folder.is_file() or folder.resolve() == src.resolve():
         raise ValueError(f"{folder} holds something else: name another folder with --out")
     config, weights, seen = find(src)
     config["data"] = whole(config)["data"] | dict(dir="data")  # his folders are his affair
@@ -124,7 +124,7 @@ def publish_main(
     "Upload a checkpoint to the hub. Example: publish.py --ckpt out/a/ema.pt --repo user/name"
     if results and not user_path(results).is_dir():
         raise ValueError(f"--results {results} is no folder")
-    if not re.fullmatch(HUB_ID, repo, re.ASCII):
+    if not re.fullmatch(HUB_ID, repo):
         raise ValueError(f"--repo {repo} is no user/name")
     path, folder = on_disk(ckpt), user_path(out or f"out/hub/{repo.split('/')[-1]}")
     results = user_path(results or f"results/{run_of(path)}")

@@ -88,7 +88,7 @@ def orthogonalize(
     G: torch.Tensor,  # (..., m, n) matrices, float32 or float64
     steps: int = 5,  # of Newton–Schulz
 ) -> torch.Tensor:  # (..., m, n): the singular vectors of G, with singular values near 1
-    "Towards the polar factor by matrix products: Eq. (24), Jordan and others 2024; Eq. (25)."
+    "Towards the polar factor by matrix products: Eq. (24) (Jordan and others 2024), as Eq. (25)."
     X = G if G.shape[-2] <= G.shape[-1] else G.mT
     X = X / X.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     A, one = X @ X.mT, torch.eye(X.shape[-2], dtype=X.dtype, device=X.device)
@@ -202,8 +202,10 @@ class Recipe:
                 continue
             least, most = allowed
             values = value if f.name == "ema" else [value]
-            if len(set(map(str, values))) < len(values) or str in map(type, values):
-                raise ValueError(f"train.{f.name} holds different numbers, not {value!r:.60}")
+            if {str, bool} & set(map(type, values)) and f.name != "flip":
+                raise ValueError(f"train.{f.name} is a matter of numbers, not {value!r:.50}")
+            if f.name == "ema" and len(set(values)) < len(values):
+                raise ValueError(f"train.ema has a half-life twice: {value!r:.50}")
             if not values or not all(least <= v <= most for v in values):
                 raise ValueError(f"train.{f.name} is from {least:g} to {most:g}, not {value!r}")
 
