@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import inspect
 import json
-import math
 import os
 import platform
 import re
@@ -30,7 +29,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from . import SAMPLERS, data, fid, run
-from .data import user_path
+from .data import scan, user_path
 from .edit import img2img, inpaint
 from .forward import sample
 from .guidance import cfg
@@ -176,8 +175,8 @@ def train_main(
     device: Device = "auto",  # where to compute
 ):
     "Train a model. Example: train.py --config configs/tiny.yaml --images 10000 --set train.lr=1e-3"
-    if not 0 <= minutes < math.inf or minutes and images:
-        raise ValueError("--minutes takes a number above 0, and stands in place of --images")
+    if not 0 <= minutes <= 1e6 or minutes and images:
+        raise ValueError("--minutes goes from 0 to a million, and stands in place of --images")
     given = {"data.dir": data, "train.images": images, "train.seed": seed}
     given = [f"{k}={yaml.safe_dump(v)}" for k, v in given.items() if v is not None]
     if resume and init:
@@ -196,6 +195,9 @@ def train_main(
         config["data"]["classes"] = before["data"].get("classes", [])  # found again by name
         if minutes:  # their images have been known since the first steps
             config["train"]["images"], minutes = before["train"]["images"], 0
+    writable(out / "config.yaml")
+    if init and not begun:
+        run.find(init)  # what is missing is missed before the data are read
     with run.processes(pick_device(device)) as device:
         x, y, classes = dataset(config)
         config["data"]["classes"] = classes if config["model"]["num_classes"] else []
@@ -328,7 +330,7 @@ def draw_samples(out: Path, model, sched, config: dict, how: dict, about: dict, 
     device, shape = next(model.parameters()).device, (m["channels"], *[m["image_size"]] * 2)
     about = {k: v for k, v in about.items() if k not in ("command", "processes", "hardware")}
     if note.exists() and json.loads(note.read_text(encoding="utf-8")) != about:
-        raise ValueError(f"{out} holds other samples, see {note}: remove it, or name another")
+        raise ValueError(f"{out} holds other samples, see {note}: remove that folder")
     write_text(json.dumps(about), note)
     mine = [k for k in range(rank, n, world) if not (out / f"{k:06}.png").exists()]
     parts = [mine[i : i + batch] for i in range(0, len(mine), batch)]
@@ -416,8 +418,8 @@ def eval_main(
         how = sampling(config | dict(sample=config["sample"] | dict(w=1.0)), **how)
         what, about = run_name(how) + f"_seed{seed}" * bool(seed), provenance(path, model)
         where = user_path(samples or folder_of(path, name) / what)
-        if samples and not where.is_dir():
-            raise ValueError(f"--samples {samples} is no folder")
+        if samples and len(scan(where)[0]) < 2:
+            raise ValueError(f"--samples {samples} holds one image: at least 2 are needed")
         words = [file_word(samples or what), kind, file_word(data or ""), f"n{n}" * (not samples)]
         file = user_path(out or Path("results") / name / ("_".join(filter(None, words)) + ".json"))
         if file.is_file() and about["checkpoint_sha256"] not in file.read_text("utf-8") and not out:

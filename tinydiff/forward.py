@@ -153,10 +153,7 @@ class Denoiser(nn.Module):
         return out
 
 # %% ../nbs/01_forward.ipynb #5d1171bf
-def check_labels(
-    c,  # the labels of a batch, or None
-    x: torch.Tensor,  # (B, ...) the batch
-):
+def check_labels(c, x: torch.Tensor):  # the labels of a batch, or None; the batch (B, ...)
     "ValueError unless `c` is None or int64 of shape (B,). No value is fetched from the device."
     got = (c.dtype, tuple(c.shape)) if torch.is_tensor(c) else type(c).__name__
     if c is not None and got != (torch.int64, (len(x),)):

@@ -119,14 +119,14 @@ def read_config(path, sets=()) -> dict:  # a YAML file, section.key=value string
     return whole(config)
 
 # %% ../nbs/91_run.ipynb #345ce604
-def writable(path) -> Path:  # with `~` and links followed, in a folder that is there
-    "Where a file can be written; an OSError if it cannot."
+def writable(path) -> Path:  # with `~` and links followed
+    "Where a file can be written; an OSError if it cannot. Nothing is made yet."
     path = user_path(path).resolve()
     if path.exists() and not path.is_file():
         raise OSError(f"{path} is no plain file: name another")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(path.parent, os.W_OK):
-        raise OSError(f"nothing can be written in {path.parent}: name another folder")
+    above = next(p for p in path.parents if p.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise OSError(f"nothing can be written in {above}: name another folder")
     return path
 
 
