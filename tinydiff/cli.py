@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['Device', 'pick_device', 'options', 'sampling_arguments', 'sampling', 'states', 'run_name', 'grid_states',
-           'write_image', 'dataset', 'train_main', 'ending', 'opened', 'file_word', 'folder_of', 'pick_labels', 'edit',
-           'sample_main', 'draw_samples', 'cached', 'reference', 'provenance', 'eval_main', 'score']
+           'write_image', 'dataset', 'earlier', 'train_main', 'ending', 'opened', 'file_word', 'folder_of',
+           'pick_labels', 'edit', 'check_request', 'sample_main', 'draw_samples', 'cached', 'reference', 'provenance',
+           'how_many', 'eval_main', 'score']
 
 # %% ../nbs/92_cli.ipynb #2675a4ff
 import contextlib
@@ -160,6 +161,16 @@ def dataset(config: dict, train: bool = True) -> tuple:  # images (N, C, H, W) u
     return x, y, names
 
 
+def earlier(out: Path, resume: bool) -> dict | None:  # the folder of a run
+    "The config of the run that a folder holds, if it is to go on."
+    begun = any((out / name).exists() for name in ("last.pt", "prev.pt"))
+    again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0  # torchrun brings it back
+    if begun != resume and not again:
+        found = ("nothing saved: leave out --resume", "a run already: --resume continues it")[begun]
+        raise ValueError(f"{out} holds {found}; --out names another folder")
+    return run.newest(out)["config"] if begun else None
+
+
 @call_parse
 @guard
 def train_main(
@@ -184,17 +195,10 @@ def train_main(
     out = user_path(out or Path("out") / Path(config).stem)
     config = run.read_config(user_path(config), [*(set or []), *given])
     sampling(config)
-    begun = any((out / name).exists() for name in ("last.pt", "prev.pt"))
-    again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0  # torchrun brings it back
-    if begun != resume and not again:
-        found = ("nothing saved: leave out --resume", "a run already: --resume continues it")[begun]
-        raise ValueError(f"{out} holds {found}; --out names another folder")
-    config["data"]["classes"] = []
-    if begun:
-        before = run.newest(out)["config"]
-        config["data"]["classes"] = before["data"].get("classes", [])  # found again by name
-        if minutes:  # their images have been known since the first steps
-            config["train"]["images"], minutes = before["train"]["images"], 0
+    begun = earlier(out, resume)
+    config["data"]["classes"] = begun["data"].get("classes", []) if begun else []
+    if begun and minutes:  # their images have been known since the first steps
+        config["train"]["images"], minutes = begun["train"]["images"], 0
     writable(out / "config.yaml")
     if init and not begun:
         run.find(init)  # what is missing is missed before the data are read
@@ -204,7 +208,7 @@ def train_main(
         n = sum(p.numel() for p in run.outline(config["model"]).parameters())
         if first := ranks()[0] == 0:
             print(f"{len(x):,} images, {n:,} parameters; the run is in {out}/", flush=True)
-        stop = run.train_run(config, x, y, out, begun, device, init, minutes)
+        stop = run.train_run(config, x, y, out, begun is not None, device, init, minutes)
     if first:
         print(ending(out, device, stop))
     sys.exit(128 + stop if stop else 0)
@@ -273,6 +277,17 @@ def edit(config: dict, image, strength, mask):  # paths of pictures; strength or
     return walk
 
 
+def check_request(out, gif, From, strength, mask, how: dict):  # arguments of `sample_main`
+    "Refuse what does not go together."
+    for path, end in ((out, ".png"), (gif, ".gif")):
+        if path and Path(path).suffix != end:
+            raise ValueError(f"{path} should be a file that ends in {end}")
+    if [strength, mask].count(None) != 2 - bool(From):
+        raise ValueError("--from takes either --strength or --mask, and they take --from")
+    if From and (own := {k for k, v in how.items() if v is not None} - {"w", "steps"}):
+        raise ValueError(f"--from has its own way to sample: leave out --{min(own)}")
+
+
 @call_parse
 @guard
 @sampling_arguments
@@ -291,13 +306,7 @@ def sample_main(
     **how,
 ):
     "Draw a grid of samples, one class per row. Example: sample.py --label cat dog --grid 4 --w 3"
-    for path, end in ((out, ".png"), (gif, ".gif")):
-        if path and Path(path).suffix != end:
-            raise ValueError(f"{path} should be a file that ends in {end}")
-    if [strength, mask].count(None) != 2 - bool(From):
-        raise ValueError("--from takes either --strength or --mask, and they take --from")
-    if From and (own := {k for k, v in how.items() if v is not None} - {"w", "steps"}):
-        raise ValueError(f"--from has its own way to sample: leave out --{min(own)}")
+    check_request(out, gif, From, strength, mask, how)
     path, name, model, sched, config = opened(ckpt, pick_device(device))
     how = sampling(config, grid=grid, **(how | dict(sampler="ddim") if From else how))
     labels = pick_labels(label, config)
@@ -387,6 +396,16 @@ def provenance(path: Path, model) -> dict:
     return about | dict(network_precision="bf16" if run.use_bf16("auto", device) else "fp32")
 
 
+def how_many(n, batch: int, samples, how: dict) -> int:  # arguments of `eval_main`
+    "The number of samples to draw."
+    if samples and (n or any(v is not None for v in how.values())):
+        raise ValueError("--samples scores a folder as it is: leave out --n and how to sample")
+    n = 50_000 if n is None else n
+    if n < 2 or batch < 1:
+        raise ValueError(f"--n is at least 2, and --batch at least 1: {n}, {batch}")
+    return n
+
+
 @call_parse
 @guard
 @sampling_arguments
@@ -405,11 +424,7 @@ def eval_main(
     **how,
 ):
     "Measure samples against real images. Example: eval_fid.py --n 10000 --mode clean"
-    if samples and (n or any(v is not None for v in how.values())):
-        raise ValueError("--samples scores a folder as it is: leave out --n and how to sample")
-    n = 50_000 if n is None else n
-    if n < 2 or batch < 1:
-        raise ValueError(f"--n is at least 2, and --batch at least 1: {n}, {batch}")
+    n = how_many(n, batch, samples, how)
     torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32
     own, kind = inception and user_path(inception), mode if features == "inception" else features
     with run.processes(pick_device(device)) as device:

@@ -114,10 +114,7 @@ def mixture_denoiser(
     return model
 
 # %% ../nbs/01_forward.ipynb #5fae2402
-def same_shape(
-    out,  # what a network returned
-    x: torch.Tensor,  # (B, ...) what it was given
-) -> torch.Tensor:  # `out`, as it is
+def same_shape(out, x: torch.Tensor) -> torch.Tensor:  # what a network returned, and was given
     "Refuse, with a ValueError, an answer in another shape than that of the question."
     got = tuple(out.shape) if torch.is_tensor(out) else type(out).__name__
     if got != tuple(x.shape):

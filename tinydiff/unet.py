@@ -27,9 +27,7 @@ def timestep_embedding(
     return torch.cat([args.sin(), args.cos()], dim=1)
 
 # %% ../nbs/02_unet.ipynb #80888e32
-def norm(
-    ch: int,  # number of channels, a multiple of 4
-) -> nn.GroupNorm:
+def norm(ch: int) -> nn.GroupNorm:  # number of channels, a multiple of 4
     "GroupNorm, Eq. (6), with at least 4 channels a group and at most 32 groups."
     return nn.GroupNorm(math.gcd(ch // 4, 32), ch)
 
@@ -60,11 +58,7 @@ class ResBlock(nn.Module):
         self.drop = nn.Dropout(dropout)
         self.skip = nn.Conv2d(cin, cout, 1) if cin != cout else nn.Identity()
 
-    def forward(
-        self,
-        x: torch.Tensor,  # (B, cin, H, W)
-        emb: torch.Tensor,  # (B, emb)
-    ) -> torch.Tensor:  # (B, cout, H, W)
+    def forward(self, x, emb):  # (B, cin, H, W), (B, emb) -> (B, cout, H, W)
         h = self.conv1(F.silu(self.norm1(x)))
         scale, shift = self.emb(emb)[:, :, None, None].chunk(2, dim=1)  # (B, cout, 1, 1) each
         h = self.norm2(h) * (1 + scale) + shift
@@ -181,9 +175,8 @@ class UNet(nn.Module):
         self.ch, self.patch = ch, patch
         wide = [ch * m for m in mult]  # channels of each level
         res = [image_size // patch // 2**i for i in range(len(mult))]  # its height and width
-        for i, n in enumerate(attn):
-            whole_size(f"attn[{i}]", n, 1, 4096)
-        if len(attn) and not set(res) & set(attn):
+        there = {whole_size(f"attn[{i}]", n, 1, 4096) for i, n in enumerate(attn)}
+        if there and not there & set(res):
             said = f"no attention: attn {attn} has none of the levels {res}, choose from these"
             warnings.warn(said, stacklevel=2)
         emb = 4 * ch
