@@ -6,6 +6,8 @@ usage: python benchmarks/trials.py --config configs/cifar10-cpu.yaml --images 12
            --try "model.ch=32" "model.ch=48" --out results/trials/networks.json
        python benchmarks/trials.py --sweep few --seeds 1 --out results/cifar10/few_steps.json
        python benchmarks/trials.py --sweep guidance --out results/cifar10/guidance.json
+       python benchmarks/trials.py --sweep weak --weak checkpoints/cifar10-weak \\
+           --out results/cifar10/weak.json
        python benchmarks/trials.py --config configs/copies.yaml --images 100000 --n 200 \\
            --copies 10 100 1000 10000 --out results/copies/copies.json
        python benchmarks/trials.py --ckpt checkpoints/cifar10 --n 10000 \\
@@ -38,11 +40,12 @@ With --sweep, or without --config, one checkpoint is sampled from in many ways: 
 a string of key=value: sampler, calls, w, low, high (guidance only where the noise level sigma is in
 that band) and options of the sampler; or those of --sweep: guidance (w), samplers (steps, eta and
 spacing of DDIM and DDPM), few (every sampler of the book at 5 to 50 calls), spacings (the levels,
-and the clamp of dpmpp), churn (noise for ddim), band (guidance at all levels and in a band). A
-guided call evaluates the network twice; `evaluations` counts that. Heun's S steps take 2 S - 1
-calls, so of an even number one is not used. A row has what `evaluate` finds of --n samples, and of
-as many unseen photographs ("unseen"), both against the training images. Each image has its own
-noise, equal in all rows of a seed.
+and the clamp of dpmpp), churn (noise for ddim), band (guidance at all levels and in a band), weak
+(guidance away from the network of --weak, which is told the label, or blind to it). A guided call
+evaluates the network twice; `evaluations` counts that, and `weak_evaluations` those of the weak
+network. Heun's S steps take 2 S - 1 calls, so of an even number one is not used. A row has what
+`evaluate` finds of --n samples, and of as many unseen photographs ("unseen"), both against the
+training images. Each image has its own noise, equal in all rows of a seed.
 
 With --score the checkpoints of one run, or of runs of several lengths, are scored as trials are.
 --precision says in what the network multiplies while it draws (not with --under, nor for --grids,
@@ -144,40 +147,61 @@ SWEEPS = dict(
         for w in (1.5, 2.0)
         for low, high in [(0, math.inf), (0.2, math.inf), (0, 2), (0.2, 2)]
     ],
+    weak=[
+        named("dpmpp", spacing="uniform", calls=15, w=w, weak=how)
+        for how in ("told", "blind")
+        for w in (1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
+    ],
 )
 
 
 # What is measured
 
 
-def guided(model, sched, w, low, high, bf16):
-    "The model under guidance in a band, computed in this precision."
-
+def in_precision(model, bf16):
     def plain(x, t, c=None):
         with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
             return model(x, t, c).to(x.dtype)
 
-    banded = cfg_interval(plain, sched, w, low, high)
-    return lambda x, t, c=None: plain(x, t) if c is None else banded(x, t, c)
+    return plain
+
+
+def guided(model, sched, s, bf16, weak=None):
+    "The model under guidance in a band, or away from a weak one, computed in this precision."
+    plain = in_precision(model, bf16)
+    if "weak" not in s:
+        banded = cfg_interval(plain, sched, s["w"], s["low"], s["high"])
+        return lambda x, t, c=None: plain(x, t) if c is None else banded(x, t, c)
+    other = in_precision(weak, bf16)
+
+    def leaning(x, t, c=None):
+        eps = other(x, t, c if c is None or s["weak"] == "told" else torch.full_like(c, -1))
+        return eps + s["w"] * (plain(x, t, c) - eps)
+
+    return leaning
 
 
 def whole(setting):
     "A way to sample, with what it does not say."
     s = dict(w=1.0, low=0.0, high=math.inf) | setting
     known = {"sampler", "calls", "w", "low", "high", "clip_x0", *options(SAMPLERS[s["sampler"]])}
-    if unknown := set(s) - known:
+    if unknown := set(s) - known - {"weak"}:
         raise ValueError(f"{s['sampler']} has no option {min(unknown)}")
+    if s.get("weak", "told") not in ("told", "blind"):
+        raise ValueError(f"weak is told or blind, not {s['weak']!r}")
+    if "weak" in s and (s["low"], s["high"]) != (0, math.inf):
+        raise ValueError("weak takes no band: leave out low and high")
     s["steps"] = (s["calls"] + 1) // 2 if s["sampler"] == "heun" else s["calls"]
     s["calls"] = 2 * s["steps"] - 1 if s["sampler"] == "heun" else s["steps"]
     return options(SAMPLERS[s["sampler"]]) | dict(clip_x0=s["sampler"] in ("ddim", "ddpm")) | s
 
 
-def drawn(model, sched, config, s, n, seed, features, bf16=False, batch=100):
+def drawn(model, sched, config, s, n, seed, features, bf16=False, weak=None, batch=100):
     "Features (n, d) of samples, and their classes in turn (n,) or None."
     m, device = config["model"], next(model.parameters()).device
     shape, K = (m["channels"], m["image_size"], m["image_size"]), m["num_classes"]
     how = {k: s[k] for k in ("steps", "clip_x0", *options(SAMPLERS[s["sampler"]]))}
-    denoiser = guided(model, sched, s["w"], s["low"], s["high"], bf16)
+    denoiser = guided(model, sched, s, bf16, weak)
     found, y = [], torch.arange(n) % K if K else None
     for part in torch.arange(n).split(batch):
         seeds = [(seed * 1_000_003 + i) % 2**32 for i in part.tolist()]
@@ -553,6 +577,7 @@ def name_of(s):
     words += [f"eta{s['eta']:g}"] if s.get("eta") else []
     if s["clip_x0"] != (s["sampler"] in ("ddim", "ddpm")):
         words.append("clip" if s["clip_x0"] else "free")
+    words += [s["weak"]] if "weak" in s else []
     band = "" if (s["low"], s["high"]) == (0, math.inf) else f"-{s['low']:g}-{s['high']:g}"
     return "_".join([*words, f"w{s['w']:g}{band}"])
 
@@ -584,9 +609,24 @@ def begun(a):
     return model, sched, config, device, head, rows
 
 
+def weak_model(a, settings, sched):
+    "The network of --weak, and what heads each row on it."
+    if not a.weak and any("weak" in s for s in settings):
+        raise ValueError("--weak names the checkpoint to lean away from")
+    if not a.weak:
+        return None, {}
+    weak, other, _ = load(a.weak, torch.device(a.device))
+    if not other.alpha_bar.equal(sched.alpha_bar):
+        raise ValueError(f"{a.weak} has another schedule than {a.ckpt}: both must agree")
+    size = sum(p.numel() for p in weak.parameters())
+    seen = find(a.weak)[2]
+    head = dict(weak_checkpoint=Path(a.weak).name, weak_weights_sha256=digest(weak))
+    return weak, head | dict(weak_parameters=size, weak_images=seen)
+
+
 def evaluations(sched, s):
     "How often the network is evaluated for an image: twice where guidance asks without the label."
-    if s["w"] in (0, 1):
+    if s["w"] in (0, 1) or "weak" in s:
         return s["calls"]
     levels = timesteps(sched, s["steps"], s.get("spacing", "uniform"))[:-1]
     asked = [t for pair in zip(levels, levels[1:] + [0]) for t in pair][:-1]
@@ -601,6 +641,10 @@ def sweep(a):
     model, sched, config, device, head, rows = begun(a)
     settings = [s for name in a.sweep for s in SWEEPS[name]] or map(setting_of, a.candidates)
     settings = list(map(whole, settings))
+    weak, of_weak = weak_model(a, settings, sched)
+    head |= of_weak
+    if any(row.get(k, v) != v for row in rows for k, v in of_weak.items()):
+        sys.exit(f"error: {a.out} has another weak network: name another file with --out")
     features, real = references(config, device)
     floor = real.measure(real.ft[: a.n], real.accuracy(real.ft, real.yt))
     real.ft = None  # it is the same in all rows
@@ -610,9 +654,10 @@ def sweep(a):
         if (name, seed) in done:
             continue
         bf16 = head["network_precision"] == "bf16"
-        f, y = drawn(model, sched, config, s, a.n, seed, features, bf16)
+        f, y = drawn(model, sched, config, s, a.n, seed, features, bf16, weak)
         said = s | dict(high=None if s["high"] == math.inf else s["high"], seed=seed)
         row = head | dict(setting=name) | said | dict(evaluations=evaluations(sched, s))
+        row |= dict(weak_evaluations=s["calls"]) if "weak" in s else {}
         row |= evaluate(f, y, real) | dict(unseen=floor)
         rows.append(row | dict(seconds=round(time.time() - start, 1)))
         done.add((name, seed))
@@ -811,6 +856,7 @@ def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     p.add_argument("--config", help="of candidates that are trained")
     p.add_argument("--ckpt", default="checkpoints/cifar10", help="to sample from, without --config")
+    p.add_argument("--weak", metavar="CKPT", help="a worse network to lean away from")
     p.add_argument("--sweep", nargs="+", choices=SWEEPS, default=[], help="many ways to sample")
     p.add_argument("--data", help="folder of the data, instead of data.dir")
     p.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="for all candidates")

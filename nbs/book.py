@@ -1,9 +1,10 @@
-"""What nbdev does to a notebook on its way to the site.
+"""What nbdev does to a notebook on its way to the site, and before it tests one.
 
-`pyproject.toml` names the two classes, `Book` and `Card`."""
+`pyproject.toml` names the two classes, `Book` and `Card`, and `one_thread`."""
 
 import ast
 import json
+import os
 import re
 from configparser import ConfigParser
 from itertools import groupby
@@ -14,6 +15,14 @@ from fastcore.nbio import mk_cell
 from nbdev.config import get_config
 from nbdev.process import Processor
 from nbdev.showdoc import BasicMarkdownRenderer
+
+
+def one_thread(cells):
+    "Give each worker of `nbdev-test` one thread: it runs a notebook per core."
+    import torch
+
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 class Card(BasicMarkdownRenderer):

@@ -21,11 +21,3 @@ from .run import load
 from .unet import UNet
 
 SAMPLERS = dict(ddpm=ddpm, ddim=ddim, heun=heun, dpmpp=dpmpp)  # what the programs offer
-
-
-def one_thread(cells):
-    "Give each worker of `nbdev-test` one thread: it runs a notebook per core."
-    import torch
-
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))

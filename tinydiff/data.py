@@ -80,9 +80,8 @@ def download_cifar10(folder: Path):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(cache_dir() / "cifar10.lock"), TemporaryDirectory(dir=folder.parent) as part:
             if not folder.exists():  # no other process was faster
-                download_and_extract_archive(
-                    CIFAR10_URL, part, md5="c32a1d4ab5d03f1284b67883e8d87530"
-                )
+                md5 = "c32a1d4ab5d03f1284b67883e8d87530"
+                download_and_extract_archive(CIFAR10_URL, part, md5=md5)
                 (Path(part) / folder.name).rename(folder)
     except Exception as e:  # noqa: BLE001 - a download fails in many ways
         raise FileNotFoundError(f"unpack {folder} by hand, its download failed: {e}") from None

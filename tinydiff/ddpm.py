@@ -9,7 +9,7 @@ __all__ = ['ddpm', 'gaussian_kl', 'decoder_nll', 'step_var', 'bound_terms', 'bit
 import math
 import torch
 from tqdm import tqdm
-from .forward import State, denoise, noise_like, q_posterior, q_sample
+from .forward import State, check_labels, denoise, noise_like, q_posterior, q_sample
 from .schedule import Schedule, at, like, timesteps, whole_number
 
 # %% ../nbs/04_ddpm.ipynb #edbd99b3
@@ -156,8 +156,7 @@ def bits_per_dim(
     is decoder). eps_mse is L_simple; its quartiles are None where 1..T has no t (T < 4)."""
     if x0.dtype != torch.uint8:
         raise ValueError(f"bits are counted for uint8 images, not for {x0.dtype}")
-    if c is not None and len(c) != len(x0):
-        raise ValueError(f"there are {len(c)} labels for {len(x0)} images: give one for each")
+    check_labels(c, x0)
     rule = "{} must be a whole number from 1 to {:,}"
     per_t = whole_number(per_t, 1, len(x0), rule.format("per_t", len(x0)))
     batch = whole_number(batch, 1, 1_000_000, rule.format("batch", 1_000_000))

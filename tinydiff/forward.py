@@ -154,9 +154,7 @@ def check_labels(c, x: torch.Tensor):  # the labels of a batch, or None; the bat
     "ValueError unless `c` is None or int64 of shape (B,). No value is fetched from the device."
     got = (c.dtype, tuple(c.shape)) if torch.is_tensor(c) else type(c).__name__
     if c is not None and got != (torch.int64, (len(x),)):
-        raise ValueError(
-            f"labels must be int64 of shape ({len(x)},), one for each image, not {got}"
-        )
+        raise ValueError(f"labels must be int64 of shape ({len(x)},), one per image, not {got}")
 
 # %% ../nbs/01_forward.ipynb #f6248e44
 def denoise(

@@ -12,18 +12,23 @@ import torch
 def cfg(
     model,  # a denoiser trained with dropped labels: it reads -1 as "no label"
     w: float = 3.0,  # guidance scale: 0 unconditional, 1 conditional, more is guided
-):  # a denoiser that needs labels; it raises a ValueError without them
+    weak=None,  # a denoiser to ask in place of `model` without a label: Eq. (10)
+):  # a denoiser that needs labels, unless it has `weak`; it raises a ValueError without them
     "ε_u + w (ε_c - ε_u), in one batched call: Eq. (6); Ho & Salimans, eq. 6, whose w is ours - 1."
 
     def guided(x, t, c=None):  # x (B, ...), t (B,), c (B,) int64
-        if c is None:
+        if c is None and weak is None:
             raise ValueError("guidance needs labels: give the sampler c, one class index per image")
         if w == 1:
             return model(x, t, c)
-        none = torch.full_like(c, -1)
+        none = None if c is None else torch.full_like(c, -1)
         if w == 0:
-            return model(x, t, none)
-        eps_c, eps_u = model(torch.cat([x, x]), torch.cat([t, t]), torch.cat([c, none])).chunk(2)
+            return (model if weak is None else weak)(x, t, none)
+        if weak is None:
+            both = torch.cat([x, x]), torch.cat([t, t]), torch.cat([c, none])
+            eps_c, eps_u = model(*both).chunk(2)
+        else:
+            eps_c, eps_u = model(x, t, c), weak(x, t, none)
         return eps_u + w * (eps_c - eps_u)
 
     return guided

@@ -25,8 +25,7 @@ class Schedule:
         if beta.ndim != 1 or len(beta) < 1:
             raise ValueError(f"beta is one row of T >= 1 values, got shape {tuple(beta.shape)}")
         if not ((beta > 0) & (beta < 1)).all():
-            got = f"{beta.min():g} to {beta.max():g}"
-            raise ValueError(f"every beta must lie strictly between 0 and 1, got {got}")
+            raise ValueError(f"every beta must lie in (0, 1), got {beta.min():g} to {beta.max():g}")
         self.T = len(beta)
         self.beta = torch.cat([beta.new_zeros(1), beta])  # β_0 = 0: clean data
         self.alpha = 1 - self.beta

@@ -267,10 +267,8 @@ def seeded(seed: int, device="cpu"):
 def draw(sched: Schedule, x0, c, r: Recipe, rank: int = 0, world: int = 1) -> tuple:
     "Levels t, noise, and c with dropped labels, for this process's share of a batch."
     B, device = len(x0) * world, x0.device
-    if r.levels == "normal":
-        t = normal_t(B, sched, r.snr_mean, r.snr_std)
-    else:
-        t = stratified_t(B, sched.T, device)
+    normal = r.levels == "normal"
+    t = normal_t(B, sched, r.snr_mean, r.snr_std) if normal else stratified_t(B, sched.T, device)
     eps = torch.randn(B, *x0.shape[1:], device=device, dtype=x0.dtype)
     dropped = torch.rand(B, device=device) < r.drop
     if c is not None:
@@ -320,8 +318,7 @@ def fit(
 def check_batch(batch, net) -> tuple:  # x0, c
     "Refuse what is not a pair of float images, which fit the network, and labels."
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-        found = type(batch).__name__
-        raise ValueError(f"fit takes pairs (x0, c), where c may be None, got another {found}")
+        raise ValueError(f"fit takes pairs (x0, c) or (x0, None), not a {type(batch).__name__}")
     x0, c = batch
     if not torch.is_tensor(x0) or not x0.is_floating_point() or not len(x0):
         kind = f"{x0.dtype} {tuple(x0.shape)}" if torch.is_tensor(x0) else type(x0).__name__

@@ -147,8 +147,7 @@ def check_sizes(image_size, channels, num_classes, ch, mult, blocks, dropout, pa
         raise ValueError(f"model.dropout must be at least 0 and below 1, got {dropout}")
     unit = patch * 2 ** (len(mult) - 1)
     if image_size % unit:
-        why = f"patch {patch} and {len(mult)} levels"
-        raise ValueError(f"model.image_size {image_size} is not divisible by {unit}, as {why} need")
+        raise ValueError(f"model.image_size {image_size} is no multiple of {unit}: see patch, mult")
     return image_size, channels, num_classes, ch, mult, blocks, patch
 
 # %% ../nbs/02_unet.ipynb #c8abbcba
@@ -177,8 +176,7 @@ class UNet(nn.Module):
         res = [image_size // patch // 2**i for i in range(len(mult))]  # its height and width
         there = {whole_size(f"attn[{i}]", n, 1, 4096) for i, n in enumerate(attn)}
         if there and not there & set(res):
-            said = f"no attention: attn {attn} has none of the levels {res}, choose from these"
-            warnings.warn(said, stacklevel=2)
+            warnings.warn(f"no attention: attn {attn} has none of the levels {res}", stacklevel=2)
         emb = 4 * ch
 
         def level(cins, i):  # one block for each number of input channels
