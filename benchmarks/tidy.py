@@ -37,9 +37,10 @@ def main():
     p.add_argument("--size", type=int, default=64, help="width at which an edge is looked at")
     p.add_argument("--out", type=Path, help="JSON file of the counts")
     a = p.parse_args()
-    if a.target.exists():
-        raise ValueError(f"{a.target} is there already: name a new folder")
-    writable(a.target / "some.png")
+    if a.target.exists() or a.source.resolve() in a.target.resolve().parents:
+        raise ValueError(f"{a.target} is there already, or in {a.source}: name a new folder")
+    part = a.target.with_name(f"{a.target.name}.part")  # renamed when it is whole
+    writable(part / "some.png")
     paths, seen, kept = scan(a.source)[0], set(), []
     count = dict(files=len(paths), copies=0, black_border=0)
     for path in tqdm(paths, "looking"):
@@ -52,9 +53,10 @@ def main():
             kept.append(path)
         seen.add(digest)
     for path in tqdm(kept, "copying"):
-        file = a.target / path.relative_to(a.source)
+        file = part / path.relative_to(a.source)
         file.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, file)
+    part.rename(a.target)
     row = dict(command=shlex.join(["python", *sys.argv]), **count, kept=len(kept), size=a.size)
     text = json.dumps(row, indent=1)
     if a.out:

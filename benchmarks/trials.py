@@ -612,7 +612,7 @@ def begun(a):
 def weak_model(a, settings, sched):
     "The network of --weak, and what heads each row on it."
     if not a.weak and any("weak" in s for s in settings):
-        raise ValueError("--weak names the checkpoint to lean away from")
+        raise ValueError("a setting leans away from a worse network: name one with --weak")
     if not a.weak:
         return None, {}
     weak, other, _ = load(a.weak, torch.device(a.device))
@@ -642,7 +642,6 @@ def sweep(a):
     settings = [s for name in a.sweep for s in SWEEPS[name]] or map(setting_of, a.candidates)
     settings = list(map(whole, settings))
     weak, of_weak = weak_model(a, settings, sched)
-    head |= of_weak
     if any(row.get(k, v) != v for row in rows for k, v in of_weak.items()):
         sys.exit(f"error: {a.out} has another weak network: name another file with --out")
     features, real = references(config, device)
@@ -657,7 +656,7 @@ def sweep(a):
         f, y = drawn(model, sched, config, s, a.n, seed, features, bf16, weak)
         said = s | dict(high=None if s["high"] == math.inf else s["high"], seed=seed)
         row = head | dict(setting=name) | said | dict(evaluations=evaluations(sched, s))
-        row |= dict(weak_evaluations=s["calls"]) if "weak" in s else {}
+        row |= of_weak | dict(weak_evaluations=s["calls"]) if "weak" in s else {}
         row |= evaluate(f, y, real) | dict(unseen=floor)
         rows.append(row | dict(seconds=round(time.time() - start, 1)))
         done.add((name, seed))
@@ -890,6 +889,8 @@ def arguments():
         p.error("candidates need --images or --minutes")
     if a.copies and not (a.config and a.images):
         p.error("--copies needs --config and --images")
+    if a.weak and (a.config or a.score):
+        p.error("--weak is for --sweep, or for --try without --config")
     if not (a.config or a.score or a.sweep) and a.candidates == [""]:
         p.error("name ways to sample with --try or --sweep")
     if a.device == "auto":

@@ -103,16 +103,16 @@ def sampling(config: dict, **asked) -> dict:  # what the user asked for, None wh
         del how["w"]
     x, sched = torch.zeros(1, 1, 1, 1), run.make_schedule(**config["schedule"])
     next(states(lambda x, t, c: x, sched, how, x, None, None))
-    return how | (lean(weak, sched) if weak else {})
+    return how | (lean(weak, config) if weak else {})
 
 
-def lean(weak, sched) -> dict:  # a checkpoint, the schedule of the model
+def lean(weak, config: dict) -> dict:  # a checkpoint, the config of the model
     "What to lean away from: a denoiser, its name, the hash of its weights."
-    model, other, _ = run.load(weak)
-    if not other.alpha_bar.equal(sched.alpha_bar):
-        raise ValueError(f"{weak} has another schedule: name one with the same")
-    name, sha256 = weights_of(run.on_disk(weak))
-    return dict(away=model, weak=name, weak_sha256=sha256)
+    model, _, theirs = run.load(weak)
+    sizes = [(m["image_size"], m["channels"]) for m in (config["model"], theirs["model"])]
+    if sizes[0] != sizes[1] or config["schedule"] != theirs["schedule"]:
+        raise ValueError(f"{weak} has another schedule or size of images: name one like the model")
+    return dict(zip(("weak", "weak_sha256"), weights_of(run.on_disk(weak))), away=model)
 
 
 def states(model, sched, how: dict, xT, c, generator, precision="auto"):
@@ -165,7 +165,7 @@ def dataset(config: dict, train: bool = True) -> tuple:  # images (N, C, H, W) u
     how = {k: v for k, v in d.items() if k not in ("about", "classes")} | dict(train=train)
     x, y, names = data.images(image_size=m["image_size"], channels=m["channels"], **how)
     if K not in (0, len(names)):
-        raise ValueError(f"model.num_classes is {K}: set it to {len(names)}, as the data have")
+        raise ValueError(f"model.num_classes is {K}: set it to {len(names)}, as in the data")
     if train and K and (gone := K - len(y.unique())):
         raise ValueError(f"{gone} of {K} classes have no image left to train on: see skip, holdout")
     if known and names:  # of a model, in its order

@@ -12,9 +12,9 @@ import torch
 def cfg(
     model,  # a denoiser trained with dropped labels: it reads -1 as "no label"
     w: float = 3.0,  # guidance scale: 0 unconditional, 1 conditional, more is guided
-    weak=None,  # a denoiser to ask in place of `model` without a label: Eq. (10)
+    weak=None,  # a denoiser, asked without the label in place of `model`: Eq. (10)
 ):  # a denoiser that needs labels, unless it has `weak`; it raises a ValueError without them
-    "ε_u + w (ε_c - ε_u), in one batched call: Eq. (6); Ho & Salimans, eq. 6, whose w is ours - 1."
+    "ε_u + w (ε_c - ε_u), Eq. (6), in one call without `weak`; Ho & Salimans, eq. 6, w ours - 1."
 
     def guided(x, t, c=None):  # x (B, ...), t (B,), c (B,) int64
         if c is None and weak is None:

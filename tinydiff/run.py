@@ -481,7 +481,7 @@ def train_run(
     if minutes:
         config = config | dict(train=config["train"] | dict(images=UNKNOWN))
     with contextlib.nullcontext() if rank else FileLock(out / ".lock", timeout=0):
-        for left in out.glob("tmp????????tmp"):  # of a save that was killed
+        for left in [] if rank else out.glob("tmp????????tmp"):  # of a save that was killed
             left.unlink(missing_ok=True)
         run = Run(config, out, device, init, resume)
         net, r, y = run.net, run.r, y if run.net.num_classes else None

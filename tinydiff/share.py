@@ -25,7 +25,7 @@ def numbers(results, sha256: str) -> str:  # folder of JSON files, hash of the w
     lines = ["| measured | command |", "|---|---|"]
     for path in sorted(Path(results).glob("*.json")):
         row = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(row, dict) or row.get("checkpoint_sha256") != sha256:
+        if not isinstance(row, dict) or row.get("checkpoint_sha256") != sha256 or "weak" in row:
             continue
         command, told = row["command"].replace("|", r"\|"), ("distance", "n", "bits_per_dim")
         values = [(k, row[k]) for k in told if row.get(k) is not None]
@@ -101,7 +101,7 @@ def make_folder(src: Path, name: str, folder: Path, results, license: str) -> li
     if src.is_dir():
         (folder / "model.safetensors").write_bytes(raw)  # to the bit, as it was measured
     (folder / "samples.png").unlink(missing_ok=True)  # of an earlier call
-    grids = sorted(Path(results).glob("[dh][dpe]*.png"), key=lambda p: (p.name[0] == "d", p))[-1:]
+    grids = sorted(Path(results).glob("[dh][dpe]*[!k].png"), key=lambda p: (p.name < "e", p))[-1:]
     for grid in grids:
         (folder / "samples.png").write_bytes(grid.read_bytes())
     table = numbers(results, hashlib.sha256(raw).hexdigest())

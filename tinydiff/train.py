@@ -318,7 +318,7 @@ def fit(
 def check_batch(batch, net) -> tuple:  # x0, c
     "Refuse what is not a pair of float images, which fit the network, and labels."
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-        raise ValueError(f"fit takes pairs (x0, c) or (x0, None), not a {type(batch).__name__}")
+        raise ValueError(f"fit takes pairs (x0, c) or (x0, None), not this {type(batch).__name__}")
     x0, c = batch
     if not torch.is_tensor(x0) or not x0.is_floating_point() or not len(x0):
         kind = f"{x0.dtype} {tuple(x0.shape)}" if torch.is_tensor(x0) else type(x0).__name__
