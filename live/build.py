@@ -17,7 +17,7 @@ from pathlib import Path
 
 here = Path(__file__).resolve().parent
 ESBUILD = here.parent / ".ci" / "node_modules" / ".bin" / "esbuild"
-CHECKPOINTS = "cifar10", "celeba64"
+CHECKPOINTS = "cifar10", "cifar10-weak", "celeba64", "celeba64-weak"
 INSTRUMENTS = "noise", "paths", "guide", "budget"
 PICTURES = dict(horse=711, car=616)  # of the test images that come with the package
 # Another compiler may choose other instructions: this one made kernels.wasm.

@@ -1,7 +1,7 @@
 // What is moved: the model, its classes and the knobs. A change goes into `state`, and `changed`
 // hears of it: "knob" while a slider moves, "picture" when it rests, "anew" for another subject,
 // "model" for another network.
-import { MODELS, RANGES, SPACINGS, inRange } from "./address.js";
+import { MODELS, RANGES, SPACINGS, choose, inRange } from "./address.js";
 import { button, el } from "./dom.js";
 import { SAMPLERS } from "./sampler.js";
 
@@ -44,15 +44,15 @@ export function controls(state, changed) {
     return el("div", { className: "live-knob" },
       el("label", { htmlFor: id }, label), el("span", {}, input, ...more));
   }
-  function choice(name, options) {
+  function choice(name, label, options, kind) { // options are [value, what is shown]
     const id = `live-${name}`;
     const input = inputs[name] = el("select", { id },
-      ...options.map(textContent => el("option", { textContent })));
+      ...options.map(([value, textContent]) => el("option", { value, textContent })));
     input.onchange = () => {
-      state[name] = input.value;
-      changed("picture");
+      choose(state, name, input.value);
+      changed(kind);
     };
-    return el("div", { className: "live-knob" }, el("label", { htmlFor: id }, name), input);
+    return el("div", { className: "live-knob" }, el("label", { htmlFor: id }, label), input);
   }
   function die(name, label) {
     return button("⚄", label, () => {
@@ -62,12 +62,16 @@ export function controls(state, changed) {
   }
 
   const guidance = knob("w", "guidance ", el("i", { textContent: "w" }));
+  const leans = [["label", "no label"], ["weak", "weak network"]];
+  const away = choice("away", "away from", leans, "model");
   const walk = knob("walk", "walk from seed to seed");
   const eta = knob("eta", "fresh noise η");
   const seed = number("seed", "seed", die("seed", "Another seed"));
   const to = number("to", "second seed", die("to", "Another second seed"));
-  const knobs = el("div", { className: "live-knobs" }, walk, guidance, knob("steps", "steps"), seed,
-    to, choice("sampler", Object.keys(SAMPLERS)), choice("spacing", SPACINGS), eta);
+  const names = all => all.map(name => [name, name]);
+  const knobs = el("div", { className: "live-knobs" }, walk, guidance, away, knob("steps", "steps"),
+    seed, to, choice("sampler", "sampler", names(Object.keys(SAMPLERS)), "picture"),
+    choice("spacing", "spacing", names(SPACINGS), "picture"), eta);
 
   const several = el("input", { type: "checkbox", id: "live-several" });
   const label = el("label", { htmlFor: "live-several" }, several, "several at once");
@@ -77,7 +81,7 @@ export function controls(state, changed) {
     state.class = state.class.split(",")[0];
     changed("anew");
   };
-  function choose(name) {
+  function chooseClass(name) {
     const now = state.class.split(","), others = now.filter(n => n != name);
     if (!several.checked) state.class = name;
     else state.class = (now.includes(name) ? others : [...now, name]).join(",") || name;
@@ -88,7 +92,7 @@ export function controls(state, changed) {
   for (const [name, { title, about }] of Object.entries(MODELS)) {
     const tab = button(title, `${about}: ${title}`, () => {
       if (state.model == name) return;
-      state.model = name;
+      choose(state, "model", name);
       changed("model");
     });
     tab.dataset.name = name;
@@ -104,8 +108,9 @@ export function controls(state, changed) {
       const known = [...new Set(state.class.split(","))].filter(name => names.includes(name));
       if (names.length) state.class = known.join(",") || (names.includes("dog") ? "dog" : names[0]);
       several.checked = known.length > 1;
-      classes.replaceChildren(...names.map(name => button(name, name, () => choose(name))), label);
-      classes.hidden = guidance.hidden = !names.length;
+      const all = names.map(name => button(name, name, () => chooseClass(name)));
+      classes.replaceChildren(...all, label);
+      classes.hidden = away.hidden = !names.length;
       walk.hidden = to.hidden = names.length > 0;
       inputs.steps.max = Math.min(RANGES.steps[1], sched.T);
       state.steps = Math.min(state.steps, sched.T);

@@ -35,7 +35,7 @@ mount("guide", (box, root) => {
   async function samples(sd) { // the first half of the noises asks for arm 0
     const net = mixture(sched, data, sd), how = { steps: STEPS, spacing: "quadratic", eta: 0 };
     const arms = [xT.subarray(0, N), xT.subarray(N)].map(async (x, c) => {
-      const { ask } = denoiser(net, sched, "eps", c, w.value());
+      const { ask } = denoiser({ net, predict: "eps" }, sched, c, w.value());
       for await (const s of SAMPLERS.ddim(ask, sched, x, { ...how, clip_x0: false })) x = s.x;
       return x;
     });

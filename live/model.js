@@ -69,7 +69,7 @@ async function networks(n, make) {
 
 const models = {}; // that have been opened, by folder
 
-export function openModel(folder, wasm) {
+function openOne(folder, wasm) {
   models[folder] ??= (async () => {
     const { config, file } = await (location.protocol == "file:" ? fromDisk : fromServer)(folder);
     const cores = Math.min(2, navigator.hardwareConcurrency || 1);
@@ -80,4 +80,11 @@ export function openModel(folder, wasm) {
   })();
   models[folder].catch(() => delete models[folder]); // so that it can be tried again
   return models[folder];
+}
+
+// The model of a state, with the weak one that it is guided by, if there is any.
+export async function openModel(folder, wasm, { model, away }) {
+  const names = away == "weak" ? [model, `${model}-weak`] : [model];
+  const [strong, weak] = await Promise.all(names.map(name => openOne(`${folder}/${name}`, wasm)));
+  return { ...strong, weak };
 }

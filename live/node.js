@@ -16,11 +16,12 @@ function floats({ data }) {
 const bytes = v => Buffer.from(v.buffer, v.byteOffset, v.byteLength);
 const opened = Object.entries(given).map(([k, v]) => [k, v?.data == null ? v : floats(v)]);
 
-async function open(folder) { // a checkpoint, as a network and its config
+async function open(folder) { // a checkpoint, as a model and its schedule
   const config = JSON.parse(readFileSync(`${folder}/config.json`, "utf8"));
   const file = readFileSync(`${folder}/model.safetensors`);
   const net = await network.unet(binary, config, new Uint8Array(file).buffer);
-  return { net, config, sched: sampler.schedule(config.schedule) };
+  const sched = sampler.schedule(config.schedule);
+  return { net, predict: config.train?.predict, sched };
 }
 
 const binary = readFileSync(wasm), k = await network.kernels(binary);

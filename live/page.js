@@ -1,6 +1,7 @@
 // live.html: the network runs where it is read. The address holds the state of the page, and `&go`
 // in it starts without a click. A finished picture is window.liveResult = {x, ms, calls}.
-import { MODELS, command, count, describe, fromAddress, toAddress } from "./address.js";
+import { MODELS, asked, choose, command, count, describe, fromAddress, toAddress }
+  from "./address.js";
 import { controls } from "./controls.js";
 import { button, el } from "./dom.js";
 import kernels from "./kernels.wasm"; // as text, in base 64
@@ -22,14 +23,15 @@ function mount(root) {
   const { state, go } = fromAddress(), note = el("p", { className: "live-note", role: "status" });
   let clicks = 0;
   const start = async name => {
-    const mine = ++clicks;
+    const mine = ++clicks, { state } = fromAddress();
+    choose(state, "model", name);
     note.textContent = "Loading the network …";
     try {
-      await openModel(`${root.dataset.folder}/${name}`, wasm);
+      await openModel(root.dataset.folder, wasm, state);
       if (mine != clicks) return;
       const hadFocus = root.contains(document.activeElement);
       root.replaceChildren();
-      live(root, { ...fromAddress().state, model: name });
+      live(root, state);
       if (hadFocus) root.querySelector(".live-tabs button").focus({ preventScroll: true });
     } catch (error) {
       if (mine == clicks) note.textContent = window.liveError = error.message;
@@ -50,9 +52,10 @@ function live(root, state) {
   const note = el("p", { className: "live-note", role: "status" }), code = el("code");
   const about = el("p", { className: "live-about" });
   const see = pictures(tell), move = controls(state, changed);
-  let model, loaded, job = 0, wanted = null, running = null; // `loaded` is the name of `model`
+  let model, loaded = {}, job = 0, wanted = null, running = null; // `loaded` says which `model` is
   let trouble = ""; // that stays until something else is asked for
 
+  const isLoaded = () => state.model == loaded.model && state.away == loaded.away;
   const labels = how => (model.names.length ? how.class.split(",") : [undefined]);
   const address = () => toAddress(state, model.names.length > 0);
   const link = () => location.href.replace(/#.*/, "") + address() + "&go";
@@ -89,16 +92,17 @@ function live(root, state) {
 
   async function changed(kind) {
     if (kind == "model") {
-      const name = state.model;
+      const { model: name, away } = state;
+      const isWanted = () => state.model == name && state.away == away;
       note.textContent = trouble = "Loading the network …";
       try {
-        const opened = await openModel(`${root.dataset.folder}/${name}`, wasm);
-        if (name != state.model) return; // another one was chosen meanwhile
-        [model, loaded] = [opened, name];
+        const opened = await openModel(root.dataset.folder, wasm, state);
+        if (!isWanted()) return; // another one was chosen meanwhile
+        [model, loaded] = [opened, { model: name, away }];
       } catch (error) {
-        if (name != state.model) return;
+        if (!isWanted()) return;
         note.textContent = trouble = window.liveError = error.message;
-        Object.assign(state, see.shown()?.how, { model: loaded }); // as what is shown
+        Object.assign(state, see.shown()?.how, loaded); // as what is shown
         if (model) history.replaceState(null, "", address());
         move.refresh();
         if (!running) work();
@@ -108,7 +112,7 @@ function live(root, state) {
       move.fit(model);
       see.fit(model);
       about.textContent = model.about ?? "";
-    } else if (state.model == loaded) {
+    } else if (isLoaded()) {
       trouble = "";
     }
     move.refresh();
@@ -122,7 +126,7 @@ function live(root, state) {
     if (!running) work();
   }
   async function work() {
-    while (wanted && state.model == loaded) { // else it waits for the network
+    while (wanted && isLoaded()) { // else it waits for the network
       [running, wanted] = [wanted, null];
       try {
         await draw(running, job);
@@ -139,7 +143,7 @@ function live(root, state) {
   }
   async function draw(kind, mine) {
     const how = { ...state }, { sampler, spacing, eta, w } = how;
-    const { net, sched, predict, names } = model;
+    const { sched, names, weak } = model;
     const steps = kind == "knob" ? Math.min(how.steps, PREVIEW) : how.steps;
     const isFilm = kind == "anew" || kind == "model", xT = noise(), start = performance.now();
     const rows = labels(how).map(label => ({ label, how, states: [] }));
@@ -147,7 +151,7 @@ function live(root, state) {
     delete window.liveResult;
     if (isFilm) see.begin(rows, steps);
     async function fill(row) {
-      const { ask, calls } = denoiser(net, sched, predict, names.indexOf(row.label), w);
+      const { ask, calls } = denoiser(model, sched, names.indexOf(row.label), w, weak);
       const randn = generator(how.seed + 1); // the dice of η, as sample.py throws them
       let before = xT;
       for await (const s of SAMPLERS[sampler](ask, sched, xT, { steps, spacing, eta, randn })) {
@@ -167,13 +171,13 @@ function live(root, state) {
     if (!isFilm) see.begin(rows, steps);
     if (kind == "knob") return;
     tell(see.shown());
-    if (state.model == loaded) history.replaceState(null, "", address());
+    if (isLoaded()) history.replaceState(null, "", address());
   }
   function tell({ label, how, states, ms, calls, isFinal }) { // what is shown
     if (!isFinal) return;
     const seconds = (ms / 1000).toFixed(2), rows = labels(how).length;
     const all = rows > 1 ? ` for ${rows} classes` : "";
-    const cost = `${count(calls, "call")} of the network${all}, ${seconds} s here`;
+    const cost = `${count(calls, "call")} of ${asked(how)}${all}, ${seconds} s here`;
     note.textContent = trouble || `${describe(how, label)}: ${cost}.`;
     code.textContent = labels(how).map(name => command(how, name)).join("\n");
     see.compare();

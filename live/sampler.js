@@ -51,24 +51,26 @@ const f = Math.fround;
 const sum = (p, a, q, b) => a.map((ai, i) => f(f(p) * ai) + f(f(q) * b[i])); // p a + q b
 const share = (a, p, b, q) => a.map((ai, i) => f(ai - f(f(p) * b[i])) / f(q)); // (a - p b) / q
 
-// A denoiser ask(x, t) -> ε of a network net(x, t, c): chapter 1, Eqs. (7) and (9). It is guided by
-// chapter 6, Eq. (6), which needs two answers, except for w = 0 and w = 1.
-export function denoiser(net, { alphaBar }, predict, c, w) {
-  const needed = { 0: [-1], 1: [c] }[w] ?? [-1, c]; // without the label, and with it
-  const labels = c < 0 ? [-1] : needed;
+// A denoiser ask(x, t) -> ε of a model {net, predict} with a net(x, t, c): chapter 1, Eqs. (7) and
+// (9). It leans away from its own answer without the label, chapter 6, Eq. (6), or from that of a
+// weak model, Eq. (10). Either needs two answers, except for w = 0 and w = 1.
+export function denoiser(model, { alphaBar }, c, w, weak = model) {
+  const away = { ...weak, label: -1 }, to = { ...model, label: c };
+  const both = { 0: [away], 1: [to] }[w] ?? [away, to];
+  const asked = c < 0 && weak == model ? [to] : both;
   async function ask(x, t) {
     const a = Math.sqrt(alphaBar[t]), b = Math.sqrt(1 - alphaBar[t]);
     const toEps = {
       eps: out => out,
       x0: out => share(x, a, out, b),
       v: out => sum(a, out, b, x),
-    }[predict];
-    const answers = await Promise.all(labels.map(label => net(x, t, label)));
-    const [without, given] = answers.map(toEps);
-    if (!given) return without;
-    return without.map((u, i) => u + f(f(w) * f(given[i] - u)));
+    };
+    const answer = async ({ net, predict, label }) => toEps[predict](await net(x, t, label));
+    const [first, second] = await Promise.all(asked.map(answer));
+    if (!second) return first;
+    return first.map((u, i) => u + f(f(w) * f(second[i] - u)));
   }
-  return { ask, calls: labels.length };
+  return { ask, calls: asked.length };
 }
 
 // x0 and ε of x_t, x0 clamped if asked for: `denoise` of chapter 1, Eq. (7).
