@@ -40,6 +40,8 @@ def main():
     if a.target.exists() or a.source.resolve() in a.target.resolve().parents:
         raise ValueError(f"{a.target} is there already, or in {a.source}: name a new folder")
     part = a.target.with_name(f"{a.target.name}.part")  # renamed when it is whole
+    if part.exists():
+        raise ValueError(f"{part} is what a stopped copy left: remove it")
     writable(part / "some.png")
     paths, seen, kept = scan(a.source)[0], set(), []
     count = dict(files=len(paths), copies=0, black_border=0)
