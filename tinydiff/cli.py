@@ -74,7 +74,7 @@ def sampling_arguments(main):  # a function with **how
     return main
 
 
-def sampling(config: dict, **asked) -> dict:  # what the user asked for, None where he is silent
+def sampling(config: dict, **asked) -> dict:  # what the user asked for; None is not asked for
     "How to sample, whole: sampler, steps, w, grid and the sampler's options; checked by a step."
     asked, usual = {k: v for k, v in asked.items() if v is not None}, config["sample"]
     name, T = asked.get("sampler", usual["sampler"]), config["schedule"]["T"]
@@ -96,7 +96,7 @@ def sampling(config: dict, **asked) -> dict:  # what the user asked for, None wh
     if "steps" not in asked:
         how["steps"] = min(how.get("steps") or run.defaults(f)["steps"] or T, T)
     if not (abs(how["w"]) <= 1000 and 1 <= how["grid"] <= 100):
-        raise ValueError(f"w is from -1000 to 1000, grid from 1 to 100: {how['w']}, {how['grid']}")
+        raise ValueError(f"need |w| <= 1000, 1 <= grid <= 100, got {how['w']}, {how['grid']}")
     if not config["model"]["num_classes"] and not weak:
         if "w" in asked:
             raise ValueError("--w: this model knows no classes, so there is nothing to guide")
@@ -199,7 +199,7 @@ def train_main(
 ):
     "Train a model. Example: train.py --config configs/tiny.yaml --images 10000 --set train.lr=1e-3"
     if not 0 <= minutes <= 1e6 or minutes and images:
-        raise ValueError("--minutes goes from 0 to a million, and stands in place of --images")
+        raise ValueError("--minutes is from 0 to a million; give it or --images, not both")
     given = {"data.dir": data, "train.images": images, "train.seed": seed}
     given = [f"{k}={yaml.safe_dump(v)}" for k, v in given.items() if v is not None]
     if resume and init:
@@ -295,7 +295,7 @@ def check_request(out, gif, From, strength, mask, how: dict):  # arguments of `s
         if path and Path(path).suffix != end:
             raise ValueError(f"{path} should be a file that ends in {end}")
     if [strength, mask].count(None) != 2 - bool(From):
-        raise ValueError("--from takes either --strength or --mask, and they take --from")
+        raise ValueError("--from needs one of --strength and --mask, and these need --from")
     if From and (own := {k for k, v in how.items() if v is not None} - {"w", "steps"}):
         raise ValueError(f"--from has its own way to sample: leave out --{min(own)}")
 
@@ -402,7 +402,7 @@ def provenance(path: Path, model) -> dict:
     "What is measured, on what."
     device, (name, sha256) = next(model.parameters()).device, weights_of(path)
     here = f"{os.cpu_count()} CPU cores ({platform.machine()})"
-    words = [re.sub(r"(^|=)(~|\.\.|/).*/", r"\1", w) for w in sys.argv]  # without his folders
+    words = [re.sub(r"(^|=)(~|\.\.|/).*/", r"\1", w) for w in sys.argv]  # without folders
     about = dict(command=shlex.join(["python", *words]))
     about.update(checkpoint=name, checkpoint_sha256=sha256, torch=torch.__version__)
     about.update(parameters=sum(v.numel() for v in model.parameters()), processes=ranks()[1])

@@ -69,13 +69,13 @@ def whole(config: dict) -> dict:  # sections as read from YAML, maybe partial
     for name, key, value in pairs:
         known = full.get(name, {})
         if key not in known and name != "sample":  # which may hold options of a sampler
-            raise ValueError(f"the config has no {name}.{key}: known is {', '.join(known or full)}")
+            raise ValueError(f"the config has no {name}.{key}, only {', '.join(known or full)}")
         default = known.get(key, value)
         with contextlib.suppress(ValueError, OverflowError):
             if type(default) is float and type(value) in (int, str):  # YAML reads 1e-3 as text
                 value = float(value)
         if type(value) is not type(default):
-            raise ValueError(f"{name}.{key} is of the type of {default!r}, not {value!r:.60}")
+            raise ValueError(f"{name}.{key} is of type {type(default).__name__}, not {value!r:.60}")
         known[key] = value
     names, K = full["data"]["classes"], full["model"]["num_classes"]
     if not all(isinstance(name, str) for name in names):
@@ -104,12 +104,12 @@ class UniqueKeys(yaml.SafeLoader):
 
 def read_config(path, sets=()) -> dict:  # a YAML file, section.key=value strings that override it
     "A config, checked and whole."
-    what = f"{path} is no YAML of sections"
+    what = f"{path} is not YAML with sections"
     try:
         found = yaml.load(Path(path).read_text(encoding="utf-8"), UniqueKeys) or {}
         config = {k: {} if v is None else v for k, v in found.items()}  # an empty section
         for s in sets:
-            what = f"--set {s} is no section.key=value of YAML"
+            what = f"--set {s} is not section.key=value in YAML"
             section, key, value = s.replace(".", "=", 1).split("=", 2)
             config.setdefault(section, {})[key] = yaml.safe_load(value)
     except (yaml.YAMLError, ValueError, AttributeError, TypeError, RecursionError) as e:
@@ -273,7 +273,7 @@ def stop_signals():
     with contextlib.ExitStack() as after:
         with contextlib.suppress(ValueError):  # outside the main thread, signals are left alone
             for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGXCPU):
-                if signal.getsignal(s) != signal.SIG_IGN:  # nohup ignores the last one
+                if signal.getsignal(s) != signal.SIG_IGN:  # as SIGHUP is under nohup
                     after.callback(signal.signal, s, signal.signal(s, lambda n, _: got.append(n)))
         yield got
 
@@ -422,7 +422,7 @@ class Run:
             self.fill(weights, theirs, init)
             r.start = seen // r.batch * r.batch
             if r.start >= r.images:
-                raise ValueError(f"{init} has seen {seen:,} images, which count: ask for more")
+                raise ValueError(f"{init} has seen {seen:,} images: set train.images above that")
         apart = use_bf16(r.precision, device) and self.device.type == "cpu"
         layout = torch.contiguous_format if apart else torch.channels_last
         self.net.to(device, memory_format=layout)

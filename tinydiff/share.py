@@ -51,10 +51,10 @@ With tinydiff installed: `tinydiff-sample --ckpt {{ name }}`, or in Python
 
 ## Data, recipe and numbers
 
-Trained on {{ data }}. {{ about }} {{ seen }} images seen in steps of {{ batch }}, {{ optimizer }}
-at {{ lr }}, {{ schedule }} schedule of {{ T }} steps, prediction of {{ predict }}. All of it is in
-`config.json`{% if start %}, except how the first {{ "{:,}".format(start) }} images were seen: that
-was before this run{% endif %}.
+Trained on {{ data }}. {{ about }} {{ seen }} images in batches of {{ batch }}, {{ optimizer }}
+with learning rate {{ lr }}, {{ schedule }} schedule of {{ T }} steps, prediction of {{ predict }}.
+All of it is in `config.json`{% if start %}, except how an earlier run saw the first
+{{ "{:,}".format(start) }} images{% endif %}.
 
 {{ numbers }}
 
@@ -95,7 +95,7 @@ def make_folder(src: Path, name: str, folder: Path, results, license: str) -> li
     if others or folder.is_file() or folder.resolve() == src.resolve():
         raise ValueError(f"{folder} holds something else: name another folder with --out")
     config, weights, seen = find(src)
-    config["data"] = whole(config)["data"] | dict(dir="data")  # his folders are his affair
+    config["data"] = whole(config)["data"] | dict(dir="data")  # where it lay is private
     raw = (src if src.is_file() else src / "model.safetensors").read_bytes()
     save_folder(folder, config, weights, seen)
     if src.is_dir():
@@ -125,7 +125,7 @@ def publish_main(
     if results and not user_path(results).is_dir():
         raise ValueError(f"--results {results} is no folder")
     if not re.fullmatch(HUB_ID, repo):
-        raise ValueError(f"--repo {repo} is no user/name")
+        raise ValueError(f"--repo {repo}: name it as user/name")
     path, folder = on_disk(ckpt), user_path(out or f"out/hub/{repo.split('/')[-1]}")
     results = user_path(results or f"results/{run_of(path)}")
     for f in make_folder(path, repo, folder, results, license):
