@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['Device', 'pick_device', 'options', 'sampling_arguments', 'sampling', 'lean', 'states', 'run_name', 'grid_states',
-           'write_image', 'dataset', 'earlier', 'train_main', 'ending', 'opened', 'file_word', 'folder_of',
-           'pick_labels', 'edit', 'check_request', 'sample_main', 'draw_samples', 'cached', 'reference', 'weights_of',
-           'provenance', 'how_many', 'eval_main', 'score']
+           'write_image', 'dataset', 'earlier', 'train_main', 'ending', 'opened', 'folder_of', 'pick_labels', 'edit',
+           'sample_main', 'draw_samples', 'cached', 'reference', 'provenance', 'eval_main', 'score']
 
 # %% ../nbs/92_cli.ipynb #2675a4ff
 import contextlib
@@ -65,12 +64,11 @@ def sampling_arguments(main):  # a function with **how
     for name, f in SAMPLERS.items():
         for k, v in options(f).items():
             kinds[k] = type(v), f"{kinds[k][1]}, {name}" if k in kinds else f"of {name}"
-    signature = inspect.signature(main)
-    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    *own, _ = inspect.signature(main).parameters.values()
     for k, (kind, text) in kinds.items():
         kind = Annotated[kind, dict(help=text)]
         own.append(inspect.Parameter(k, inspect._KEYWORD_ONLY, default=None, annotation=kind))
-    main.__signature__ = signature.replace(parameters=own)
+    main.__signature__ = inspect.Signature(own)
     return main
 
 
@@ -78,23 +76,19 @@ def sampling(config: dict, **asked) -> dict:  # what the user asked for; None is
     "How to sample, whole: sampler, steps, w, grid and the sampler's options; checked by a step."
     asked, usual = {k: v for k, v in asked.items() if v is not None}, config["sample"]
     name, T = asked.get("sampler", usual["sampler"]), config["schedule"]["T"]
-    if name != usual["sampler"]:
-        usual = {k: usual[k] for k in ("w", "grid")}
     if name not in SAMPLERS:
         raise ValueError(f"the sampler is {' or '.join(SAMPLERS)}, not {name!r}")
-    own, others = options(f := SAMPLERS[name]), set().union(*map(options, SAMPLERS.values()))
-    known = {"sampler", "steps", "w", "grid", *own}  # a config may name options of others, too
+    if name != usual["sampler"]:
+        usual = {k: usual[k] for k in ("w", "grid")}
     if weak := asked.pop("weak", None):
         asked.setdefault("w", 1.5)  # the best in chapter 6
-    if unknown := (set(asked) | set(usual) - others) - known:
+    own = options(SAMPLERS[name])
+    how = own | usual | asked | dict(sampler=name)
+    if unknown := how.keys() - own - {"sampler", "steps", "w", "grid"}:
         raise ValueError(f"{name} has no option {min(unknown)}")
-    how = own | {k: v for k, v in usual.items() if k in known} | asked | dict(sampler=name)
-    for k, v in own.items():
-        if not isinstance(how[k], (int, float) if isinstance(v, float) else type(v)):
-            hint = " (YAML reads 1e-1 as text: write 1.0e-1)" * isinstance(v, float)
-            raise ValueError(f"{k} must be a {type(v).__name__}, got {how[k]!r:.30}{hint}")
+    how |= {k: run.typed(f"sample.{k}", how[k], default) for k, default in own.items()}
     if "steps" not in asked:
-        how["steps"] = min(how.get("steps") or run.defaults(f)["steps"] or T, T)
+        how["steps"] = min(how.get("steps") or run.defaults(SAMPLERS[name])["steps"] or T, T)
     if not (abs(how["w"]) <= 1000 and 1 <= how["grid"] <= 100):
         raise ValueError(f"need |w| <= 1000, 1 <= grid <= 100, got {how['w']}, {how['grid']}")
     if not config["model"]["num_classes"] and not weak:
@@ -108,11 +102,11 @@ def sampling(config: dict, **asked) -> dict:  # what the user asked for; None is
 
 def lean(weak, config: dict) -> dict:  # a checkpoint, the config of the model
     "What to lean away from: a denoiser, its name, the hash of its weights."
-    model, _, theirs = run.load(weak)
+    path, name, model, _, theirs = opened(weak, "cpu")
     sizes = [(m["image_size"], m["channels"]) for m in (config["model"], theirs["model"])]
     if sizes[0] != sizes[1] or config["schedule"] != theirs["schedule"]:
         raise ValueError(f"{weak} has another schedule or size of images: name one like the model")
-    return dict(zip(("weak", "weak_sha256"), weights_of(run.on_disk(weak))), away=model)
+    return dict(weak=name, weak_sha256=run.weights_hash(path), away=model)
 
 
 def states(model, sched, how: dict, xT, c, generator, precision="auto"):
@@ -132,12 +126,12 @@ def states(model, sched, how: dict, xT, c, generator, precision="auto"):
     return walk(guided, sched, xT, c, generator=generator, **told)
 
 
-def run_name(how: dict) -> str:
+def run_name(how: dict, seed: int = 0) -> str:
     "ddim50_w1, ddim50_eta1_uniform_w1: the sampler, its steps, and what is not the default."
     usual = options(SAMPLERS[how["sampler"]])
-    changed = {k: how[k] for k in usual if how[k] != usual[k]}
-    words = [v if isinstance(v, str) else f"{k}{v:g}" for k, v in changed.items()]
-    words += [f"w{how['w']:g}" + "_weak" * ("weak" in how)] if "w" in how else []
+    told = {k: v for k, v in how.items() if k == "w" or usual.get(k, v) != v}
+    words = [v if isinstance(v, str) else f"{k}{v:g}" for k, v in told.items()]
+    words += ["weak"] * ("weak" in how) + [f"seed{seed}"] * bool(seed)
     return "_".join([f"{how['sampler']}{how['steps']}", *words])
 
 
@@ -180,7 +174,7 @@ def earlier(out: Path, resume: bool) -> dict | None:  # the folder of a run
     if begun != resume and not again:
         found = ("nothing saved: leave out --resume", "a run already: --resume continues it")[begun]
         raise ValueError(f"{out} holds {found}; --out names another folder")
-    return run.newest(out)["config"] if begun else None
+    return run.read_config(out / "config.yaml") if begun else None
 
 
 @call_parse
@@ -202,25 +196,23 @@ def train_main(
         raise ValueError("--minutes is from 0 to a million; give it or --images, not both")
     given = {"data.dir": data, "train.images": images, "train.seed": seed}
     given = [f"{k}={yaml.safe_dump(v)}" for k, v in given.items() if v is not None]
-    if resume and init:
-        raise ValueError("--init begins a run, --resume goes on with one: leave out one of them")
     out = user_path(out or Path("out") / Path(config).stem)
     config = run.read_config(user_path(config), [*(set or []), *given])
     sampling(config)
     begun = earlier(out, resume)
-    config["data"]["classes"] = begun["data"].get("classes", []) if begun else []
+    config["data"]["classes"] = begun["data"]["classes"] if begun else []
     if begun and minutes:  # their images have been known since the first steps
         config["train"]["images"], minutes = begun["train"]["images"], 0
     writable(out / "config.yaml")
     if init and not begun:
         run.find(init)  # what is missing is missed before the data are read
-    with run.processes(pick_device(device)) as device:
-        x, y, classes = dataset(config)
-        config["data"]["classes"] = classes if config["model"]["num_classes"] else []
+    device = run.joined(pick_device(device))
+    x, y, classes = dataset(config)
+    config["data"]["classes"] = classes if config["model"]["num_classes"] else []
+    if first := ranks()[0] == 0:
         n = sum(p.numel() for p in run.outline(config["model"]).parameters())
-        if first := ranks()[0] == 0:
-            print(f"{len(x):,} images, {n:,} parameters; the run is in {out}/", flush=True)
-        stop = run.train_run(config, x, y, out, begun is not None, device, init, minutes)
+        print(f"{len(x):,} images, {n:,} parameters; the run is in {out}/", flush=True)
+    stop = run.train_run(config, x, y, out, begun is not None, device, init, minutes)
     if first:
         print(ending(out, device, stop))
     sys.exit(128 + stop if stop else 0)
@@ -239,18 +231,9 @@ def ending(out: Path, device, stop) -> str:
 # %% ../nbs/92_cli.ipynb #4237741f
 def opened(ckpt, device) -> tuple:
     "The path of a checkpoint, the name of its run, and what `load` gives."
-    ours = Path(run.__file__).parent.parent / "checkpoints" / "cifar10"  # in a clone
-    if ckpt is None and not ours.exists():
-        raise ValueError("name a checkpoint with --ckpt: none comes with an installed package")
-    path = run.on_disk(ckpt := ours if ckpt is None else ckpt)
-    name = run.run_of(path if path.suffix == ".pt" else user_path(ckpt))
-    return path, name, *run.load(path, device)
-
-
-def file_word(what, most: int = 60) -> str:  # number of bytes
-    "Labels or a path as a part of the name of a file."
-    text = os.fsencode(str(what).strip("./~").replace("/", "-"))
-    return text[-most:].decode(errors="ignore")
+    ckpt = ckpt or Path(run.__file__).parent.parent / "checkpoints" / "cifar10"  # in a clone
+    path = run.on_disk(ckpt)
+    return path, run.run_of(ckpt), *run.load(path, device)
 
 
 def folder_of(path: Path, name: str) -> Path:  # as `opened` gives them
@@ -263,15 +246,12 @@ def folder_of(path: Path, name: str) -> Path:  # as `opened` gives them
 def pick_labels(labels, config: dict) -> list:  # names or indices, as text; class indices
     "The classes that the user asked for, by name first, then by index."
     K, names = config["model"]["num_classes"], config["data"]["classes"]
-
-    def index(s):
-        with contextlib.suppress(ValueError, TypeError):  # unknown, or a model without names
-            return data.match_classes(names, [s])[0]
-        if s.isdecimal() and int(s) < K:
-            return int(s)
-        raise ValueError(f"--label {s}: the model knows {', '.join(names) or f'{K} classes'}")
-
-    return [index(s) for s in labels or ()]
+    known = [*map(str, range(K)), *names]  # of equals the last one counts
+    try:
+        return [data.match_classes(known, [s])[0] % K for s in labels or ()]
+    except ValueError:
+        told = ", ".join(names) or f"{K} classes"
+        raise ValueError(f"--label {' '.join(labels)}: the model knows {told}") from None
 
 
 def edit(config: dict, image, strength, mask):  # paths of pictures; strength or mask is None
@@ -287,17 +267,6 @@ def edit(config: dict, image, strength, mask):  # paths of pictures; strength or
         return img2img(model, sched, x, strength, **told)
 
     return walk
-
-
-def check_request(out, gif, From, strength, mask, how: dict):  # arguments of `sample_main`
-    "Refuse what does not go together."
-    for path, end in ((out, ".png"), (gif, ".gif")):
-        if path and Path(path).suffix != end:
-            raise ValueError(f"{path} should be a file that ends in {end}")
-    if [strength, mask].count(None) != 2 - bool(From):
-        raise ValueError("--from needs one of --strength and --mask, and these need --from")
-    if From and (own := {k for k, v in how.items() if v is not None} - {"w", "steps"}):
-        raise ValueError(f"--from has its own way to sample: leave out --{min(own)}")
 
 
 @call_parse
@@ -318,20 +287,21 @@ def sample_main(
     **how,
 ):
     "Draw a grid of samples, one class per row. Example: sample.py --label cat dog --grid 4 --w 3"
-    check_request(out, gif, From, strength, mask, how)
+    if [strength, mask].count(None) != 2 - bool(From):
+        raise ValueError("--from needs one of --strength and --mask, and these need --from")
+    if From and (own := {k for k, v in how.items() if v is not None} - {"w", "steps"}):
+        raise ValueError(f"--from has its own way to sample: leave out --{min(own)}")
     path, name, model, sched, config = opened(ckpt, pick_device(device))
     how = sampling(config, grid=grid, **(how | dict(sampler="ddim") if From else how))
-    labels = pick_labels(label, config)
-    words = [run_name(how), file_word("_".join(label or ()), 120), f"seed{seed}" if seed else ""]
+    labels, given = pick_labels(label, config), [user_path(p) for p in (From, mask) if p]
+    words = [run_name(how, seed), *(label or [])[: how["grid"]], *(p.stem for p in given)]
     if From:
         how["walk"] = edit(config, From, strength, mask)
-        words += [file_word(Path(p).with_suffix(""), 30) for p in (From, mask) if p]
         words += [f"{strength:g}"] if strength else []
-    out = user_path(out or folder_of(path, name) / ("_".join(filter(None, words)) + ".png"))
-    given = [user_path(p).resolve() for p in (From, mask) if p]
-    for path in filter(None, (out, gif)):  # what cannot be written is said before the work
-        if writable(path) in given:
-            raise ValueError(f"{path} is the picture to begin with: name another file")
+    out = user_path(out or folder_of(path, name) / f"{'_'.join(words)}.png")
+    for path, end in ((out, ".png"), (gif and user_path(gif), ".gif")):
+        if path and (path.suffix != end or writable(path) in [p.resolve() for p in given]):
+            raise ValueError(f"{path} should be a file of its own that ends in {end}")
     steps = grid_states(model, sched, config, how, labels, seed, precision)
     seen = tqdm(steps, total=None if strength else how["steps"])
     every = how["steps"] // 100 + 1 if gif else how["steps"]  # at most 100 pictures of a film
@@ -391,33 +361,16 @@ def reference(config: dict, features, own):
     return fid.Real(*told, K=config["model"]["num_classes"])
 
 
-def weights_of(path: Path) -> tuple:  # a file or folder
-    "The name of a checkpoint, and the hash of its weights."
-    file = path / "model.safetensors" if path.is_dir() else path
-    name = path.name if path.is_dir() else f"{path.resolve().parent.name}/{path.name}"
-    return name, hashlib.sha256(file.read_bytes()).hexdigest()
-
-
 def provenance(path: Path, model) -> dict:
     "What is measured, on what."
-    device, (name, sha256) = next(model.parameters()).device, weights_of(path)
+    device = next(model.parameters()).device
     here = f"{os.cpu_count()} CPU cores ({platform.machine()})"
     words = [re.sub(r"(^|=)(~|\.\.|/).*/", r"\1", w) for w in sys.argv]  # without folders
-    about = dict(command=shlex.join(["python", *words]))
-    about.update(checkpoint=name, checkpoint_sha256=sha256, torch=torch.__version__)
+    about = dict(command=shlex.join(["python", *words]), torch=torch.__version__)
+    about.update(checkpoint=run.run_of(path), checkpoint_sha256=run.weights_hash(path))
     about.update(parameters=sum(v.numel() for v in model.parameters()), processes=ranks()[1])
     about.update(hardware=torch.cuda.get_device_name() if device.type == "cuda" else here)
     return about | dict(network_precision="bf16" if run.use_bf16("auto", device) else "fp32")
-
-
-def how_many(n, batch: int, samples, how: dict) -> int:  # arguments of `eval_main`
-    "The number of samples to draw."
-    if samples and (n or any(v is not None for v in how.values())):
-        raise ValueError("--samples scores a folder as it is: leave out --n and how to sample")
-    n = 50_000 if n is None else n
-    if n < 2 or batch < 1:
-        raise ValueError(f"--n is at least 2, and --batch at least 1: {n}, {batch}")
-    return n
 
 
 @call_parse
@@ -425,8 +378,8 @@ def how_many(n, batch: int, samples, how: dict) -> int:  # arguments of `eval_ma
 @sampling_arguments
 def eval_main(
     ckpt: str = None,  # .pt file, folder or hub id; by default checkpoints/cifar10 of a clone
-    n: int = None,  # samples, 50,000 by default
-    samples: str = None,  # score all images of this folder, and draw none
+    n: int = 50_000,  # how many samples, of --samples at most
+    samples: str = None,  # score the images of this folder, and draw none
     features: Annotated[str, dict(choices=["inception", "efficientnet-lite0"])] = "inception",
     mode: Annotated[str, dict(choices=["legacy_tensorflow", "clean"])] = "legacy_tensorflow",
     inception: str = None,  # a copy of inception-2015-12-05.pt, which is downloaded otherwise
@@ -438,38 +391,43 @@ def eval_main(
     **how,
 ):
     "Measure samples against real images. Example: eval_fid.py --n 10000 --mode clean"
-    n = how_many(n, batch, samples, how)
+    if samples and any(v is not None for v in how.values()):
+        raise ValueError("--samples scores a folder as it is: leave out how to sample")
+    if n < 2 or batch < 1:
+        raise ValueError(f"--n is at least 2, and --batch at least 1: {n}, {batch}")
     torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32
-    own, kind = inception and user_path(inception), mode if features == "inception" else features
-    with run.processes(pick_device(device)) as device:
-        path, name, model, sched, config = opened(ckpt, device)
-        config["data"]["dir"] = data or config["data"]["dir"]
-        how = sampling(config | dict(sample=config["sample"] | dict(w=1.0)), **how)
-        what, about = run_name(how) + f"_seed{seed}" * bool(seed), provenance(path, model)
-        where = user_path(samples or folder_of(path, name) / what)
-        if samples and len(scan(where)[0]) < 2:
-            raise ValueError(f"--samples {samples} holds one image: at least 2 are needed")
-        words = [file_word(samples or what), kind, file_word(data or ""), f"n{n}" * (not samples)]
-        file = user_path(out or Path("results") / name / ("_".join(filter(None, words)) + ".json"))
-        if file.is_file() and about["checkpoint_sha256"] not in file.read_text("utf-8") and not out:
-            raise ValueError(f"{file} is of another checkpoint: name another file with --out")
-        if first := ranks()[0] == 0:  # what is missing is missed before the work begins
-            writable(file)
-            f = fid.inception(mode, own, device) if kind == mode else fid.efficientnet_lite0(device)
-            real = reference(config, f, own)
-        if not samples:
-            about |= dict(seed=seed) | {k: how[k] for k in how if k not in ("grid", "away")}
-            draw_samples(where, model, sched, config, how, about, n, batch, seed)
-        if first:
-            score(where, None if samples else n, f, config, about, real, file)
+    kind = mode if features == "inception" else features
+    own = inception and user_path(inception)
+    device = run.joined(pick_device(device))
+    path, name, model, sched, config = opened(ckpt, device)
+    config["data"]["dir"] = data or config["data"]["dir"]
+    how = sampling(config | dict(sample=config["sample"] | dict(w=1.0)), **how)
+    what, about = run_name(how, seed), provenance(path, model)
+    where = user_path(samples or folder_of(path, name) / what)
+    if samples and len(scan(where)[0]) < 2:
+        raise ValueError(f"--samples {samples} holds one image: at least 2 are needed")
+    words = [samples or what, kind, data or "", "" if samples else f"n{n}"]
+    words = [w.strip("./~").replace("/", "-") for w in words if w]
+    file = user_path(out or Path("results") / name / f"{'_'.join(words)}.json")
+    if file.is_file() and about["checkpoint_sha256"] not in file.read_text("utf-8") and not out:
+        raise ValueError(f"{file} is of another checkpoint: name another file with --out")
+    if first := ranks()[0] == 0:  # what is missing is missed before the work begins
+        writable(file)
+        f = fid.inception(mode, own, device) if kind == mode else fid.efficientnet_lite0(device)
+        real = reference(config, f, own)
+    if not samples:
+        about |= dict(seed=seed) | {k: how[k] for k in how if k not in ("grid", "away")}
+        draw_samples(where, model, sched, config, how, about, n, batch, seed)
+    if first:
+        score(where, n, bool(samples), f, config, about, real, file)
 
 
-def score(where: Path, n: int | None, f, config: dict, about: dict, real, out: Path):
-    "Compare the first `n` images of a folder, all by default, with the training images."
+def score(where: Path, n: int, others: bool, f, config: dict, about: dict, real, out: Path):
+    "Compare the first `n` images of a folder, ours or others', with the training images."
     start, m, K = time.time(), config["model"], config["model"]["num_classes"]
-    paths = data.scan(where)[0][:n]
+    paths = scan(where)[0][:n]
     x, _, place = data.packed(where, paths, False, m["image_size"], m["channels"], 0)
-    y = torch.from_numpy(place) % K if K and n else None  # ours have the classes in turn
+    y = torch.from_numpy(place) % K if K and not others else None  # ours: the classes in turn
     row = fid.evaluate(fid.extract(f, x), y, real)
     about |= dict(reference="train", mode=f.mode, features=f.name, features_sha256=f.sha256)
     about |= row | dict(scoring_seconds=round(time.time() - start, 1))
