@@ -174,7 +174,7 @@ def earlier(out: Path, resume: bool) -> dict | None:  # the folder of a run
     if begun != resume and not again:
         found = ("nothing saved: leave out --resume", "a run already: --resume continues it")[begun]
         raise ValueError(f"{out} holds {found}; --out names another folder")
-    return run.read_config(out / "config.yaml") if begun else None
+    return run.newest(out)["config"] if begun else None
 
 
 @call_parse
