@@ -8,6 +8,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'tinydiff.cli.edit': ('cli.html#edit', 'tinydiff/cli.py'),
                               'tinydiff.cli.ending': ('cli.html#ending', 'tinydiff/cli.py'),
                               'tinydiff.cli.eval_main': ('cli.html#eval_main', 'tinydiff/cli.py'),
+                              'tinydiff.cli.file_word': ('cli.html#file_word', 'tinydiff/cli.py'),
                               'tinydiff.cli.folder_of': ('cli.html#folder_of', 'tinydiff/cli.py'),
                               'tinydiff.cli.grid_states': ('cli.html#grid_states', 'tinydiff/cli.py'),
                               'tinydiff.cli.lean': ('cli.html#lean', 'tinydiff/cli.py'),

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['Device', 'pick_device', 'options', 'sampling_arguments', 'sampling', 'lean', 'states', 'run_name', 'grid_states',
-           'write_image', 'dataset', 'earlier', 'train_main', 'ending', 'opened', 'folder_of', 'pick_labels', 'edit',
-           'sample_main', 'draw_samples', 'cached', 'reference', 'provenance', 'eval_main', 'score']
+           'write_image', 'dataset', 'earlier', 'train_main', 'ending', 'opened', 'file_word', 'folder_of',
+           'pick_labels', 'edit', 'sample_main', 'draw_samples', 'cached', 'reference', 'provenance', 'eval_main',
+           'score']
 
 # %% ../nbs/92_cli.ipynb #2675a4ff
 import contextlib
@@ -82,7 +83,8 @@ def sampling(config: dict, **asked) -> dict:  # what the user asked for; None is
         usual = {k: usual[k] for k in ("w", "grid")}
     if weak := asked.pop("weak", None):
         asked.setdefault("w", 1.5)  # the best in chapter 6
-    own = options(SAMPLERS[name])
+    own, others = options(SAMPLERS[name]), set().union(*map(options, SAMPLERS.values()))
+    usual = {k: v for k, v in usual.items() if k in own or k not in others}
     how = own | usual | asked | dict(sampler=name)
     if unknown := how.keys() - own - {"sampler", "steps", "w", "grid"}:
         raise ValueError(f"{name} has no option {min(unknown)}")
@@ -196,6 +198,8 @@ def train_main(
         raise ValueError("--minutes is from 0 to a million; give it or --images, not both")
     given = {"data.dir": data, "train.images": images, "train.seed": seed}
     given = [f"{k}={yaml.safe_dump(v)}" for k, v in given.items() if v is not None]
+    if resume and init:
+        raise ValueError("--init begins a run, --resume goes on with one: leave out one of them")
     out = user_path(out or Path("out") / Path(config).stem)
     config = run.read_config(user_path(config), [*(set or []), *given])
     sampling(config)
@@ -234,6 +238,12 @@ def opened(ckpt, device) -> tuple:
     ckpt = ckpt or Path(run.__file__).parent.parent / "checkpoints" / "cifar10"  # in a clone
     path = run.on_disk(ckpt)
     return path, run.run_of(ckpt), *run.load(path, device)
+
+
+def file_word(what, most: int = 60) -> str:  # number of bytes
+    "Labels or a path as a part of the name of a file."
+    text = os.fsencode(str(what).strip("./~").replace("/", "-"))
+    return text[-most:].decode(errors="ignore")
 
 
 def folder_of(path: Path, name: str) -> Path:  # as `opened` gives them
@@ -294,11 +304,12 @@ def sample_main(
     path, name, model, sched, config = opened(ckpt, pick_device(device))
     how = sampling(config, grid=grid, **(how | dict(sampler="ddim") if From else how))
     labels, given = pick_labels(label, config), [user_path(p) for p in (From, mask) if p]
-    words = [run_name(how, seed), *(label or [])[: how["grid"]], *(p.stem for p in given)]
+    words = [run_name(how, seed), file_word("_".join(label or ()), 120)]
+    words += [file_word(p.with_suffix(""), 30) for p in given]
     if From:
         how["walk"] = edit(config, From, strength, mask)
         words += [f"{strength:g}"] if strength else []
-    out = user_path(out or folder_of(path, name) / f"{'_'.join(words)}.png")
+    out = user_path(out or folder_of(path, name) / ("_".join(filter(None, words)) + ".png"))
     for path, end in ((out, ".png"), (gif and user_path(gif), ".gif")):
         if path and (path.suffix != end or writable(path) in [p.resolve() for p in given]):
             raise ValueError(f"{path} should be a file of its own that ends in {end}")
@@ -378,8 +389,8 @@ def provenance(path: Path, model) -> dict:
 @sampling_arguments
 def eval_main(
     ckpt: str = None,  # .pt file, folder or hub id; by default checkpoints/cifar10 of a clone
-    n: int = 50_000,  # how many samples, of --samples at most
-    samples: str = None,  # score the images of this folder, and draw none
+    n: int = None,  # samples, 50,000 by default
+    samples: str = None,  # score all images of this folder, and draw none
     features: Annotated[str, dict(choices=["inception", "efficientnet-lite0"])] = "inception",
     mode: Annotated[str, dict(choices=["legacy_tensorflow", "clean"])] = "legacy_tensorflow",
     inception: str = None,  # a copy of inception-2015-12-05.pt, which is downloaded otherwise
@@ -391,8 +402,9 @@ def eval_main(
     **how,
 ):
     "Measure samples against real images. Example: eval_fid.py --n 10000 --mode clean"
-    if samples and any(v is not None for v in how.values()):
-        raise ValueError("--samples scores a folder as it is: leave out how to sample")
+    if samples and (n or any(v is not None for v in how.values())):
+        raise ValueError("--samples scores a folder as it is: leave out --n and how to sample")
+    n = 50_000 if n is None else n
     if n < 2 or batch < 1:
         raise ValueError(f"--n is at least 2, and --batch at least 1: {n}, {batch}")
     torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32
@@ -406,9 +418,8 @@ def eval_main(
     where = user_path(samples or folder_of(path, name) / what)
     if samples and len(scan(where)[0]) < 2:
         raise ValueError(f"--samples {samples} holds one image: at least 2 are needed")
-    words = [samples or what, kind, data or "", "" if samples else f"n{n}"]
-    words = [w.strip("./~").replace("/", "-") for w in words if w]
-    file = user_path(out or Path("results") / name / f"{'_'.join(words)}.json")
+    words = [file_word(samples or what), kind, file_word(data or ""), f"n{n}" * (not samples)]
+    file = user_path(out or Path("results") / name / ("_".join(filter(None, words)) + ".json"))
     if file.is_file() and about["checkpoint_sha256"] not in file.read_text("utf-8") and not out:
         raise ValueError(f"{file} is of another checkpoint: name another file with --out")
     if first := ranks()[0] == 0:  # what is missing is missed before the work begins
@@ -419,15 +430,15 @@ def eval_main(
         about |= dict(seed=seed) | {k: how[k] for k in how if k not in ("grid", "away")}
         draw_samples(where, model, sched, config, how, about, n, batch, seed)
     if first:
-        score(where, n, bool(samples), f, config, about, real, file)
+        score(where, None if samples else n, f, config, about, real, file)
 
 
-def score(where: Path, n: int, others: bool, f, config: dict, about: dict, real, out: Path):
-    "Compare the first `n` images of a folder, ours or others', with the training images."
+def score(where: Path, n: int | None, f, config: dict, about: dict, real, out: Path):
+    "Compare the first `n` images of a folder, all by default, with the training images."
     start, m, K = time.time(), config["model"], config["model"]["num_classes"]
     paths = scan(where)[0][:n]
     x, _, place = data.packed(where, paths, False, m["image_size"], m["channels"], 0)
-    y = torch.from_numpy(place) % K if K and not others else None  # ours: the classes in turn
+    y = torch.from_numpy(place) % K if K and n else None  # ours have the classes in turn
     row = fid.evaluate(fid.extract(f, x), y, real)
     about |= dict(reference="train", mode=f.mode, features=f.name, features_sha256=f.sha256)
     about |= row | dict(scoring_seconds=round(time.time() - start, 1))

@@ -6,8 +6,8 @@
 __all__ = ['to_uint8', 'grid', 'cifar10_sample', 'cifar10', 'folder', 'images', 'batches']
 
 # %% ../nbs/90_data.ipynb #d0c1b318
+import errno
 import hashlib
-import math
 import os
 import re
 import shutil
@@ -18,14 +18,13 @@ from importlib.resources import files
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from tokenize import TokenError
 
 import numpy as np
 import torch
 from fastcore.meta import delegates
-from fastcore.xdg import xdg_cache_home
-from fastcore.xtras import atomic_save
 from filelock import FileLock
-from numpy.lib.format import write_array_header_1_0
+from numpy.lib.format import open_memmap
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
@@ -61,9 +60,14 @@ def user_path(p) -> Path:
 
 def cache_dir() -> Path:
     "The folder for all that can be made anew; it is made when absent."
-    path = xdg_cache_home() / "tinydiff"
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+    path = user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "tinydiff"
+    try:
+        if path.is_absolute():  # else there is no home
+            path.mkdir(parents=True, exist_ok=True)
+            return path
+    except OSError:
+        pass
+    raise OSError(f"{path} cannot be made: set XDG_CACHE_HOME to the full path of another folder")
 
 # %% ../nbs/90_data.ipynb #2a08ae52
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
@@ -166,26 +170,39 @@ def hash_number(path: Path) -> float:
     return int(hashlib.sha256(path.read_bytes()).hexdigest(), 16) / 2**256
 
 # %% ../nbs/90_data.ipynb #f83eb1f9
+FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG  # a disk without room, by the system's numbers
+
+
 def write_pack(npy: Path, paths: list, skip: bool, size: int, channels: int, crop: int):
-    "Images by falling hash, then their hashes and their places in `paths`; all of it or nothing."
-    shape = len(paths), channels, size, size
-    if (room := math.prod(shape)) > shutil.disk_usage(npy.parent).free:
-        raise OSError(f"{npy.parent} lacks room for {room:,} bytes: set XDG_CACHE_HOME")
+    "Images by falling hash, then their hashes and their places in `paths`; renamed when whole."
+    part = npy.with_suffix(".part")
+    x = open_memmap(part, "w+", np.uint8, (len(paths), channels, size, size))
+    full = x.nbytes > shutil.disk_usage(part).free
+    try:  # a map that finds the disk full later ends the process
+        with open(part, "r+b") as f, suppress(AttributeError):  # macOS has no such function
+            os.posix_fallocate(f.fileno(), 0, x.offset + x.nbytes)
+    except OSError as e:  # nor have some file systems
+        full |= e.errno in FULL
+    if full:
+        part.unlink()
+        raise OSError(f"{part.parent} lacks room for {x.nbytes:,} bytes: set XDG_CACHE_HOME")
     u = np.array([hash_number(p) for p in tqdm(paths, "hashing", disable=None)])
-    good, bad = [], []
-    with atomic_save(npy, prefix=npy.stem) as f:
-        write_array_header_1_0(f, dict(descr="|u1", fortran_order=False, shape=shape))
-        for i in tqdm(np.argsort(-u, kind="stable"), "packing", disable=None):
-            try:
-                f.write(read_image(paths[i], size, channels, crop).tobytes())
-                good.append(i)
-            except ValueError as e:
-                bad.append(str(e))
-        if bad and not (skip and good):
-            raise ValueError(f"{len(bad):,} broken images, see data.skip: {'; '.join(bad[:20])}")
-        f.write(bytes(math.prod(shape[1:]) * len(bad)))  # of places that stay empty
+    good, broken = [], []
+    for i in tqdm(np.argsort(-u, kind="stable"), "packing", disable=None):
+        try:
+            x[len(good)] = read_image(paths[i], size, channels, crop)
+            good.append(i)
+        except ValueError as e:
+            broken.append(str(e))
+    if broken and not (skip and good):
+        part.unlink()
+        raise ValueError(f"{len(broken):,} broken images, see data.skip: {'; '.join(broken[:20])}")
+    x.flush()
+    del x  # closes the map before the file is renamed
+    with open(part, "ab") as f:
         np.save(f, u[good])
         np.save(f, good)
+    os.replace(part, npy)
 
 # %% ../nbs/90_data.ipynb #600c4eee
 def read_pack(npy: Path) -> tuple:  # images uint8, hashes, places in `paths`
@@ -206,7 +223,7 @@ def packed(root: Path, paths: list, skip: bool, *how) -> tuple:  # `how`: size, 
     place = hashlib.sha256(os.fsencode(f"{root.resolve()} {how}")).hexdigest()[:8]
     npy = cache_dir() / f"{place}-{key}.npy"
     with FileLock(cache_dir() / f"{place}.lock"):
-        with suppress(Exception):  # not there, or damaged: made anew
+        with suppress(OSError, ValueError, EOFError, SyntaxError, TokenError):
             return read_pack(npy)
         for old in npy.parent.glob(f"{place}-*"):
             old.unlink()

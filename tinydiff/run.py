@@ -32,7 +32,7 @@ from filelock import FileLock, Timeout
 from safetensors.torch import load_file
 from tqdm import tqdm
 
-from .data import CONTROL, batches, user_path
+from .data import CONTROL, FULL, batches, user_path
 from .forward import Denoiser
 from .schedule import make_schedule, schedules
 from .train import EMA, Recipe, Step, fit, make_optimizer, seeded, use_bf16
@@ -57,7 +57,8 @@ def sections(name: str = "linear") -> dict:  # of the schedule
 # %% ../nbs/91_run.ipynb #798fa664
 def outline(model: dict) -> UNet:  # arguments of `UNet`
     "The network without memory, on the device meta."
-    with torch.device("meta"):
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # said when the real one is made
         return UNet(**model)
 
 
@@ -85,7 +86,7 @@ def whole(config: dict) -> dict:  # sections as read from YAML, maybe partial
     names, K = full["data"]["classes"], full["model"]["num_classes"]
     good = all(isinstance(name, str) and not CONTROL.search(name) for name in names)
     if not good or len(set(names)) < len(names) or len(names) not in (0, K):
-        rule = f"{K} names in quotes, all different, without control characters"
+        rule = f"{K} names (model.num_classes) in quotes, all different"
         raise ValueError(f"data.classes is {rule}, not {names!r:.30}")
     try:
         Recipe(**full["train"]), make_schedule(**full["schedule"]), outline(full["model"])
@@ -144,7 +145,11 @@ def atomic_write(path):
             os.fsync(f.fileno())
             os.fchmod(f.fileno(), 0o644)
     except (OSError, RuntimeError) as e:  # PyTorch makes the second of the first
-        raise OSError(f"{path} was not written: {e.__context__ or e}") from None
+        why = e.__context__ if isinstance(e, RuntimeError) else e
+        if not isinstance(why, OSError):
+            raise
+        hint = ": make room" * (why.errno in FULL)
+        raise OSError(f"{path} was not written: {why.strerror or why}{hint}") from None
 
 
 def write_text(text: str, path):
@@ -166,12 +171,13 @@ def reading(path):
         raise ValueError(f"{path} is not a whole checkpoint: {why:.100}") from None
 
 
-def read_checkpoint(path) -> dict:  # on the CPU
+def read_checkpoint(path, *parts) -> dict:  # on the CPU; names of parts that it must have
     "What a .pt file of a run holds; nothing in it is run."
     with reading(path), zipfile.ZipFile(path) as z:
         if damaged := z.testzip():  # each part against its CRC-32
             raise ValueError(f"{damaged} is damaged")
         ckpt = torch.load(path, map_location="cpu", weights_only=True)
+        ckpt = {k: ckpt[k] for k in ckpt.keys() | {"config", "net", "images", *parts}}
         return ckpt | dict(config=whole(ckpt["config"]))
 
 # %% ../nbs/91_run.ipynb #4e724652
@@ -217,8 +223,10 @@ def find(src) -> tuple:  # config, weights, images seen
             weights = next(iter(ckpt["ema"].values())) if "ema" in ckpt else ckpt["net"]
         else:
             config = json.loads((path / "config.json").read_text(encoding="utf-8-sig"))
-            weights, seen = load_file(path / "model.safetensors"), int(config.pop("images"))
+            weights, seen = load_file(path / "model.safetensors"), config.pop("images")
             config = whole(config)
+        if type(seen) is not int or seen < 0:
+            raise ValueError(f"it has seen {seen} images")
         if not all(v.is_floating_point() and v.isfinite().all() for v in weights.values()):
             raise ValueError("its weights are not finite floats")
     return config, weights, seen
@@ -391,12 +399,13 @@ def in_time(steps, r: Recipe, minutes: float):
 # %% ../nbs/91_run.ipynb #3b82b4c7
 def newest(out: Path) -> dict:
     "The newest whole checkpoint of a run."
+    parts = "ema", "opt", "log"
     try:
-        return read_checkpoint(out / "last.pt")
+        return read_checkpoint(out / "last.pt", *parts)
     except (FileNotFoundError, ValueError) as e:
         if not (out / "prev.pt").exists():
             raise
-        ckpt = read_checkpoint(out / "prev.pt")
+        ckpt = read_checkpoint(out / "prev.pt", *parts)
         warnings.warn(f"{e}; going on at {ckpt['images']:,} images", stacklevel=2)
         with contextlib.suppress(FileNotFoundError):  # kept: perhaps it was only hard to read
             os.replace(out / "last.pt", out / "damaged.pt")

@@ -8,6 +8,7 @@ __all__ = ['TEMPLATE', 'numbers', 'model_card', 'save_folder', 'make_folder', 'p
 # %% ../nbs/93_share.ipynb #a8dcb63f
 import json
 import re
+import shutil
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -67,6 +68,8 @@ def make_folder(src: Path, name: str, folder: Path, results, license: str) -> li
     config, weights, seen = find(src)
     config["data"]["dir"] = "data"  # where it lay is private
     save_folder(folder, config, weights, seen)
+    if src.is_dir():  # to the bit, as it was measured
+        shutil.copyfile(src / "model.safetensors", folder / "model.safetensors")
     picture = folder / "samples.png"
     picture.unlink(missing_ok=True)  # of an earlier call
     for grid in sorted(Path(results).glob("d[dp]*[!k].png"))[-1:]:
