@@ -86,7 +86,7 @@ def whole(config: dict) -> dict:  # sections as read from YAML, maybe partial
     names, K = full["data"]["classes"], full["model"]["num_classes"]
     good = all(isinstance(name, str) and not CONTROL.search(name) for name in names)
     if not good or len(set(names)) < len(names) or len(names) not in (0, K):
-        rule = f"{K} names (model.num_classes) in quotes, all different"
+        rule = f"{K} names (model.num_classes) in quotes, all different, no control characters"
         raise ValueError(f"data.classes is {rule}, not {names!r:.30}")
     try:
         Recipe(**full["train"]), make_schedule(**full["schedule"]), outline(full["model"])
