@@ -105,7 +105,7 @@ function live(root, state) {
         Object.assign(state, see.shown()?.how, loaded); // as what is shown
         if (model) history.replaceState(null, "", address());
         move.refresh();
-        if (!running) work();
+        request("picture"); // what was being drawn may have had other knobs
         return;
       }
       trouble = "";

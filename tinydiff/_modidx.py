@@ -2,6 +2,7 @@
 
 d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_url': '', 'lib_path': 'tinydiff'},
   'syms': { 'tinydiff.cli': { 'tinydiff.cli.cached': ('cli.html#cached', 'tinydiff/cli.py'),
+                              'tinydiff.cli.check_edit': ('cli.html#check_edit', 'tinydiff/cli.py'),
                               'tinydiff.cli.dataset': ('cli.html#dataset', 'tinydiff/cli.py'),
                               'tinydiff.cli.draw_samples': ('cli.html#draw_samples', 'tinydiff/cli.py'),
                               'tinydiff.cli.earlier': ('cli.html#earlier', 'tinydiff/cli.py'),
@@ -11,6 +12,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'tinydiff.cli.file_word': ('cli.html#file_word', 'tinydiff/cli.py'),
                               'tinydiff.cli.folder_of': ('cli.html#folder_of', 'tinydiff/cli.py'),
                               'tinydiff.cli.grid_states': ('cli.html#grid_states', 'tinydiff/cli.py'),
+                              'tinydiff.cli.how_many': ('cli.html#how_many', 'tinydiff/cli.py'),
                               'tinydiff.cli.lean': ('cli.html#lean', 'tinydiff/cli.py'),
                               'tinydiff.cli.opened': ('cli.html#opened', 'tinydiff/cli.py'),
                               'tinydiff.cli.options': ('cli.html#options', 'tinydiff/cli.py'),

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Device', 'pick_device', 'options', 'sampling_arguments', 'sampling', 'lean', 'states', 'run_name', 'grid_states',
            'write_image', 'dataset', 'earlier', 'train_main', 'ending', 'opened', 'file_word', 'folder_of',
-           'pick_labels', 'edit', 'sample_main', 'draw_samples', 'cached', 'reference', 'provenance', 'eval_main',
-           'score']
+           'pick_labels', 'edit', 'check_edit', 'sample_main', 'draw_samples', 'cached', 'reference', 'provenance',
+           'how_many', 'eval_main', 'score']
 
 # %% ../nbs/92_cli.ipynb #2675a4ff
 import contextlib
@@ -279,6 +279,14 @@ def edit(config: dict, image, strength, mask):  # paths of pictures; strength or
     return walk
 
 
+def check_edit(From, strength, mask, how: dict):  # arguments of `sample_main`
+    "Refuse what does not go together."
+    if [strength, mask].count(None) != 2 - bool(From):
+        raise ValueError("--from needs one of --strength and --mask, and these need --from")
+    if From and (own := {k for k, v in how.items() if v is not None} - {"w", "steps"}):
+        raise ValueError(f"--from has its own way to sample: leave out --{min(own)}")
+
+
 @call_parse
 @guard
 @sampling_arguments
@@ -297,10 +305,7 @@ def sample_main(
     **how,
 ):
     "Draw a grid of samples, one class per row. Example: sample.py --label cat dog --grid 4 --w 3"
-    if [strength, mask].count(None) != 2 - bool(From):
-        raise ValueError("--from needs one of --strength and --mask, and these need --from")
-    if From and (own := {k for k, v in how.items() if v is not None} - {"w", "steps"}):
-        raise ValueError(f"--from has its own way to sample: leave out --{min(own)}")
+    check_edit(From, strength, mask, how)
     path, name, model, sched, config = opened(ckpt, pick_device(device))
     how = sampling(config, grid=grid, **(how | dict(sampler="ddim") if From else how))
     labels, given = pick_labels(label, config), [user_path(p) for p in (From, mask) if p]
@@ -384,6 +389,16 @@ def provenance(path: Path, model) -> dict:
     return about | dict(network_precision="bf16" if run.use_bf16("auto", device) else "fp32")
 
 
+def how_many(n, batch: int, samples, how: dict) -> int:  # arguments of `eval_main`
+    "The number of samples to draw."
+    if samples and (n or any(v is not None for v in how.values())):
+        raise ValueError("--samples scores a folder as it is: leave out --n and how to sample")
+    n = 50_000 if n is None else n
+    if n < 2 or batch < 1:
+        raise ValueError(f"--n is at least 2, and --batch at least 1: {n}, {batch}")
+    return n
+
+
 @call_parse
 @guard
 @sampling_arguments
@@ -402,11 +417,7 @@ def eval_main(
     **how,
 ):
     "Measure samples against real images. Example: eval_fid.py --n 10000 --mode clean"
-    if samples and (n or any(v is not None for v in how.values())):
-        raise ValueError("--samples scores a folder as it is: leave out --n and how to sample")
-    n = 50_000 if n is None else n
-    if n < 2 or batch < 1:
-        raise ValueError(f"--n is at least 2, and --batch at least 1: {n}, {batch}")
+    n = how_many(n, batch, samples, how)
     torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32
     kind = mode if features == "inception" else features
     own = inception and user_path(inception)
