@@ -1,7 +1,7 @@
 """Make what live.html and the instruments in the chapters load.
 
     python live/build.py --wasm   # kernels.c -> kernels.wasm; needs clang and lld
-    python live/build.py FOLDER   # the scripts, live.css, tables and the checkpoints, for a site
+    python live/build.py FOLDER   # scripts, live.css, tables, samples and checkpoints, for a site
 
 live.js is one script of the parts beside this file, put together by esbuild, the kernels among
 them as text. A page from disk may not fetch, so there the weights come as a script, too. The
@@ -19,6 +19,10 @@ here = Path(__file__).resolve().parent
 ESBUILD = here.parent / ".ci" / "node_modules" / ".bin" / "esbuild"
 CHECKPOINTS = "cifar10", "cifar10-weak", "celeba64", "celeba64-weak"
 INSTRUMENTS = "noise", "paths", "guide", "budget"
+GRIDS = {  # of samples, 8 by 8; the first of the two rows that are shown before a network loads
+    "cifar10": ("dpmpp15_uniform_w3.png", 6),
+    "celeba64": ("dpmpp15_uniform_w1.5_weak.png", 0),
+}
 PICTURES = dict(horse=711, car=616)  # of the test images that come with the package
 # Another compiler may choose other instructions: this one made kernels.wasm.
 COMPILER = "Debian clang version 14.0.6"
@@ -70,6 +74,16 @@ def checkpoint(name: str, out: Path):
     (out / "model.js").write_text(call, encoding="utf-8")
 
 
+def samples(name: str, out: Path):
+    "Two rows of a grid of samples."
+    from PIL import Image
+
+    file, row = GRIDS[name]
+    im = Image.open(here.parent / "results" / name / file)
+    size = im.width // 8
+    im.crop((0, row * size, im.width, (row + 2) * size + im.width % 8)).save(out)
+
+
 def tables() -> str:
     "Schedules, the spiral, even noise and two photographs, as the package has them, in base 64."
     import torch
@@ -98,6 +112,8 @@ def main(to: str):
     out = Path(to)
     for name in CHECKPOINTS:
         checkpoint(name, out / name)
+    for name in GRIDS:
+        samples(name, out / f"{name}.png")
     script = bundle("page.js", WORKER=bundle("worker.js"))
     (out / "live.js").write_text(script, encoding="utf-8")
     (out / "tables.js").write_text(tables(), encoding="utf-8")

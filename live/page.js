@@ -43,6 +43,7 @@ function mount(root) {
   });
   const cards = Object.entries(MODELS).map(([name, { title, about, megabytes }]) =>
     el("button", { type: "button", onclick: () => start(name) },
+      el("img", { src: `${root.dataset.folder}/${name}.png`, alt: "Samples of the network" }),
       el("b", {}, title), el("span", {}, `${about}, loads ${megabytes} MB`)));
   root.append(el("div", { className: "live-cards" }, ...cards), note);
   if (go) start(state.model);
