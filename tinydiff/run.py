@@ -494,6 +494,7 @@ def train_run(
         if run.device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(run.sched.beta.device)
             x = x.to(device) if x.nbytes < free / 2 else x
+            torch._dynamo.config.suppress_errors = True  # without a compiler it is slower
             net = torch.compile(net)
         data = batches(x, y, r.batch, r.flip, r.seed, run.seen // r.batch, rank, world, device)
         steps = fit(net, run.sched, data, r, run.ema, run.opt, run.seen, rank, world)
