@@ -13,7 +13,7 @@ import { generator } from "./torch.js";
 const wasm = Uint8Array.from(atob(kernels), c => c.charCodeAt(0));
 const PREVIEW = 12; // steps at most while a knob moves
 
-// Nothing is loaded before the reader asks for it.
+// No network is loaded before the reader asks for it.
 function mount(root) {
   if (!window.Worker || !window.WebAssembly || !WebAssembly.validate(wasm)) {
     const why = "This browser has no WebAssembly with SIMD, so the network cannot run here.";
