@@ -1,12 +1,12 @@
 """Speed and memory beside other libraries: a training step and a sampler, as ratios, in one run.
 
-usage: python benchmarks/speed.py [train sample wait live] [--images N] [--rounds 5] [--steps 50]
-                                  [--device auto] [--out results/benchmarks]
+usage: python benchmarks/speed.py [train sample wait heap live] [--images N] [--rounds 5]
+                                  [--steps 50] [--device auto] [--out results/benchmarks]
        python benchmarks/speed.py quality [--minutes 60] [--n 1000] [--data data]
 
-Writes train_step.json, sample.json, wait.json, live.json and quality.json into --out. The networks
-have 64, 128 and 128 channels at 32, 16 and 8 pixels, attention at 16 and 8, and nearly the same
-FLOP per image:
+Writes train_step.json, sample.json, wait.json, heap.json, live.json and quality.json into --out.
+The networks have 64, 128 and 128 channels at 32, 16 and 8 pixels, attention at 16 and 8, and
+nearly the same FLOP per image:
 - tinydiff: `UNet()`, 2 blocks a level. bf16 where the hardware has it; torch.compile on a GPU.
 - lucidrains: `Unet(dim=64, dim_mults=(1, 2, 2))` of denoising-diffusion-pytorch, 2 blocks a
   level; its attention at 32 and 16 is linear.
@@ -22,6 +22,9 @@ one batch, but in lucidrains two calls. The networks are in eval mode and not co
 
 wait: our training step on a CPU, in new processes with OMP_WAIT_POLICY passive (what tinydiff sets)
 and active, on the machine as it is and with a busy process for each core.
+
+heap: our training step and 100 images of checkpoints/cifar10 (20 steps of DDIM with labels) on a
+CPU, in new processes: with glibc's defaults, and as `keep_memory` sets them in the programs.
 
 live: one call of the network of each checkpoint, with PyTorch and with the WebAssembly of live/ in
 Node: processor time of one core, the best of the rounds.
@@ -50,6 +53,7 @@ import json
 import math
 import os
 import platform
+import resource
 import shlex
 import shutil
 import subprocess
@@ -77,7 +81,7 @@ from tinydiff import EMA, Muon, Recipe, UNet, cfg, ddim, fit, linear_schedule, l
 from tinydiff.cli import write_image
 from tinydiff.data import batches, cifar10, grid, to_uint8
 from tinydiff.fid import evaluate
-from tinydiff.run import find, write_text
+from tinydiff.run import find, keep_memory, write_text
 from tinydiff.train import use_bf16
 
 CLASSES, W = 10, 3.0
@@ -471,6 +475,12 @@ def compare(job, rounds):
     )
 
 
+def in_new_process(*words, **env) -> dict:  # what `one` prints
+    "Seconds and peak memory of our training step or sampler, in a process of its own."
+    how = dict(env=os.environ | env, capture_output=True, check=True)
+    return json.loads(subprocess.run([sys.executable, sys.argv[0], "one", *words], **how).stdout)
+
+
 def waiting(rounds):
     "Seconds of our training step by wait policy, idle and beside busy processes; see above."
     seconds = {}
@@ -479,13 +489,12 @@ def waiting(rounds):
             spin = [sys.executable, "-c", "while True: pass"]
             n = os.cpu_count() if busy == "busy" else 0
             others = [subprocess.Popen(spin) for _ in range(n)]
-            env, one = os.environ | dict(OMP_WAIT_POLICY=policy), [sys.executable, *sys.argv[:1]]
             try:
-                done = subprocess.run([*one, "one"], env=env, capture_output=True, check=True)
+                one = in_new_process("step", OMP_WAIT_POLICY=policy)
             finally:
                 for other in others:
                     other.kill()
-            seconds.setdefault(f"{busy}, {policy}", []).append(float(done.stdout.split()[-1]))
+            seconds.setdefault(f"{busy}, {policy}", []).append(one["seconds"])
     ratios = {
         busy: [a / b for a, b in zip(seconds[f"{busy}, passive"], seconds[f"{busy}, active"])]
         for busy in ("idle", "busy")
@@ -494,11 +503,35 @@ def waiting(rounds):
     return dict(rounds=rounds, seconds=seconds, time_passive_over_active=by_policy)
 
 
-def one_step():
-    "Print the seconds of our training step on the CPU."
-    job = Training(None, None, torch.device("cpu"))
-    step = job.make(Ours(), True, use_bf16("auto", job.device), job.fmt)[1]
-    print(median([seconds(step, job.device) for _ in range(6)][1:]))
+def heap(rounds):
+    "Time and memory with the allocator's defaults and with `keep_memory`; see above."
+    rows, ratios = [], {}
+    for _, what in tqdm([*product(range(rounds), ("step", "sample"))], "heap"):
+        told = {how: in_new_process(what, how) for how in ("default", "kept")}
+        rows.append(dict(what=what) | told)
+    for what, key in product(("step", "sample"), ("seconds", "peak_mib")):
+        pairs = [row["kept"][key] / row["default"][key] for row in rows if row["what"] == what]
+        ratios.setdefault(what, {})[key] = round(median(pairs), 3)
+    return dict(rounds=rounds, rows=rows, kept_over_default=ratios)
+
+
+def one(what, how="default"):
+    "Print the seconds of our training step or sampler on the CPU, and the memory of the process."
+    if how == "kept":
+        keep_memory()
+    if what == "step":
+        job = Training(None, None, torch.device("cpu"))
+        act = job.make(Ours(), True, use_bf16("auto", job.device), job.fmt)[1]
+    else:
+        model, sched, _ = load(CLONE / "checkpoints" / "cifar10")
+        noise, labels = torch.randn(100, 3, 32, 32), torch.arange(100) % 10
+
+        def act():
+            sample(ddim(model, sched, noise, labels, steps=20), progress=False)
+
+    times = [seconds(act, torch.device("cpu")) for _ in range(6 if what == "step" else 2)]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # on Linux
+    print(json.dumps(dict(seconds=median(times[1:]), peak_mib=round(peak))))
 
 
 CLONE = Path(__file__).resolve().parent.parent
@@ -678,7 +711,7 @@ def main():
     formatter = argparse.RawDescriptionHelpFormatter
     p = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     jobs = dict(train=Training, sample=Sampling)
-    p.add_argument("what", nargs="*", default=[], help="train, sample, wait, live, quality")
+    p.add_argument("what", nargs="*", default=[], help="train, sample, wait, heap, live, quality")
     p.add_argument("--images", type=int, help="of a call (16 and 2 on a CPU, 256 and 32 on a GPU)")
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--steps", type=int, default=50, help="of the samplers")
@@ -690,13 +723,13 @@ def main():
     p.add_argument("--out", default="results/benchmarks", help="folder")
     a = p.parse_args()
     Path(a.out).mkdir(parents=True, exist_ok=True)
-    if a.what == ["one"]:
-        return one_step()
+    if a.what[:1] == ["one"]:  # of `in_new_process`
+        return one(*a.what[1:])
     if a.what == ["quality"]:
         return quality(a, torch.device("cpu"))
-    alone = dict(wait=waiting, live=calls)
+    alone = dict(wait=waiting, heap=heap, live=calls)
     if unknown := set(a.what) - {*jobs, *alone}:
-        p.error(f"name train, sample, wait, live, or quality alone, not {min(unknown)}")
+        p.error(f"name train, sample, wait, heap, live, or quality alone, not {min(unknown)}")
     auto = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(auto if a.device == "auto" else a.device)
     guided_lucidrains.tqdm = lambda steps, **_: steps  # its progress bars
@@ -704,7 +737,8 @@ def main():
     for name in sorted(a.what or order, key=order.index):
         if name in alone:
             row, file = alone[name](a.rounds), name
-            print(row.get("time_passive_over_active") or row["calls"])
+            keys = "time_passive_over_active", "kept_over_default", "calls"
+            print(*(row[k] for k in keys if k in row))
         else:
             job = jobs[name](a.images, a.steps, device)
             row, file = compare(job, a.rounds), job.file

@@ -141,6 +141,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'tinydiff.run.guard': ('run.html#guard', 'tinydiff/run.py'),
                               'tinydiff.run.in_time': ('run.html#in_time', 'tinydiff/run.py'),
                               'tinydiff.run.joined': ('run.html#joined', 'tinydiff/run.py'),
+                              'tinydiff.run.keep_memory': ('run.html#keep_memory', 'tinydiff/run.py'),
                               'tinydiff.run.largest': ('run.html#largest', 'tinydiff/run.py'),
                               'tinydiff.run.load': ('run.html#load', 'tinydiff/run.py'),
                               'tinydiff.run.newest': ('run.html#newest', 'tinydiff/run.py'),

@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['HUB_ID', 'UNKNOWN', 'defaults', 'sections', 'outline', 'typed', 'whole', 'UniqueKeys', 'read_config', 'writable',
            'atomic_write', 'write_text', 'reading', 'read_checkpoint', 'on_disk', 'run_of', 'weights_hash', 'find',
-           'load', 'ranks', 'largest', 'joined', 'stop_signals', 'Screen', 'explained', 'guard', 'Log', 'in_time',
-           'newest', 'Run', 'train_run', 'follow']
+           'load', 'ranks', 'largest', 'joined', 'stop_signals', 'Screen', 'explained', 'keep_memory', 'guard', 'Log',
+           'in_time', 'newest', 'Run', 'train_run', 'follow']
 
 # %% ../nbs/91_run.ipynb #ea40c0f2
 import atexit
 import contextlib
+import ctypes
 import functools
 import hashlib
 import inspect
@@ -318,11 +319,19 @@ def explained(e: Exception) -> tuple:  # a sentence; whether it is true of this 
     return said, False
 
 
+def keep_memory():
+    "Have glibc keep what is freed, for the next step, instead of giving it back to the system."
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)  # other libraries have none
+    mallopt(-4, 0)  # M_MMAP_MAX: large blocks are not mapped one by one,
+    mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: and the heap does not shrink
+
+
 def guard(main):  # a program's function
     "Turn a user's mistake into one sentence and exit code 2."
 
     @functools.wraps(main)
     def program(*args, **kw):
+        keep_memory()
         for stream in (sys.stdout, sys.stderr):
             getattr(stream, "reconfigure", dict)(errors="replace")  # whatever the terminal can show
         out, err = Screen(sys.stdout), Screen(sys.stderr)
