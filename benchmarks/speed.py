@@ -86,6 +86,7 @@ from tinydiff.train import use_bf16
 
 CLASSES, W = 10, 3.0
 FORMATS = dict(NCHW=torch.contiguous_format, NHWC=torch.channels_last)
+OURS = "NHWC"  # the format of a run
 
 
 def autocast(device, bf16):
@@ -292,8 +293,6 @@ class Training:
     def __init__(self, images, steps, device):
         self.images, self.device = images or (256 if device.type == "cuda" else 16), device
         self.x = torch.randint(256, (10_000, 3, 32, 32), dtype=torch.uint8, device=device)
-        apart = device.type == "cpu" and use_bf16("auto", device)
-        self.fmt = FORMATS["NCHW" if apart else "NHWC"]
         self.about = dict(batch=self.images)
 
     def make(self, library, equal, bf16, fmt, compiled=True):
@@ -319,7 +318,6 @@ class Sampling:
         images = images or (32 if device.type == "cuda" else 2)
         self.images, self.steps, self.device = images, steps, device
         self.c = torch.arange(images, device=device) % CLASSES
-        self.fmt = torch.channels_last
         self.about = dict(sampler="ddim", steps=steps, w=W, images=images)
 
     def make(self, library, equal, bf16, fmt, steps=None):
@@ -392,8 +390,7 @@ def peak(step, device):
 def contenders(job, bf16):
     "Yields name, library, network, step and memory format: ours, then the others both ways."
     ours = Ours()
-    layouts = {fmt: name for name, fmt in FORMATS.items()}
-    yield ours.name, ours, *job.make(ours, True, bf16, job.fmt), layouts[job.fmt]
+    yield ours.name, ours, *job.make(ours, True, bf16, FORMATS[OURS]), OURS
     for library in OTHERS:
         net, step = job.make(library, False, False, torch.contiguous_format)
         yield f"{library.name}, as it comes", library, net, step, "NCHW"
@@ -521,7 +518,7 @@ def one(what, how="default"):
         keep_memory()
     if what == "step":
         job = Training(None, None, torch.device("cpu"))
-        act = job.make(Ours(), True, use_bf16("auto", job.device), job.fmt)[1]
+        act = job.make(Ours(), True, use_bf16("auto", job.device), FORMATS[OURS])[1]
     else:
         model, sched, _ = load(CLONE / "checkpoints" / "cifar10")
         noise, labels = torch.randn(100, 3, 32, 32), torch.arange(100) % 10

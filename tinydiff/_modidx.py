@@ -208,6 +208,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'tinydiff.unet.Block': ('unet.html#block', 'tinydiff/unet.py'),
                                'tinydiff.unet.Block.__init__': ('unet.html#block.__init__', 'tinydiff/unet.py'),
                                'tinydiff.unet.Block.forward': ('unet.html#block.forward', 'tinydiff/unet.py'),
+                               'tinydiff.unet.GroupNorm': ('unet.html#groupnorm', 'tinydiff/unet.py'),
+                               'tinydiff.unet.GroupNorm.forward': ('unet.html#groupnorm.forward', 'tinydiff/unet.py'),
                                'tinydiff.unet.ResBlock': ('unet.html#resblock', 'tinydiff/unet.py'),
                                'tinydiff.unet.ResBlock.__init__': ('unet.html#resblock.__init__', 'tinydiff/unet.py'),
                                'tinydiff.unet.ResBlock.forward': ('unet.html#resblock.forward', 'tinydiff/unet.py'),

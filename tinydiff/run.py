@@ -36,7 +36,8 @@ from tqdm import tqdm
 from .data import CONTROL, FULL, batches, user_path
 from .forward import Denoiser
 from .schedule import make_schedule, schedules
-from .train import EMA, Recipe, Step, fit, make_optimizer, seeded, use_bf16
+from .train import EMA, Recipe, Step, fit, make_optimizer, seeded
+from .train import use_bf16 as use_bf16  # for the programs
 from .unet import UNet
 
 # %% ../nbs/91_run.ipynb #41759405
@@ -439,9 +440,7 @@ class Run:
             r.start = seen // r.batch * r.batch
             if r.start >= r.images:
                 raise ValueError(f"{init} has seen {seen:,} images: set train.images above that")
-        apart = use_bf16(r.precision, device) and self.device.type == "cpu"
-        layout = torch.contiguous_format if apart else torch.channels_last
-        self.net.to(device, memory_format=layout)
+        self.net.to(device, memory_format=torch.channels_last)
         self.sched = make_schedule(**config["schedule"]).to(device)
         self.opt, self.ema, self.seen = make_optimizer(self.net, r), EMA(self.net, r.ema), r.start
         self.log = Log(out / "metrics.jsonl", r, self.sched.T, device, r.start)
