@@ -63,7 +63,7 @@ def whole_number(
 def linear_schedule(
     T: int = 1000,  # number of steps, 1 to a million, else ValueError
     beta_start: float = 1e-4,  # β_1, in (0, 1)
-    beta_end: float = 0.02,  # β_T, in (0, 1)
+    beta_end: float = 0.02,  # β_T, in (0, 1), if T > 1
 ) -> Schedule:
     "β grows linearly with t: Eq. (7); DDPM, section 4. It is not rescaled when T changes."
     T = whole_number(T, 1, 1_000_000, "T must be a whole number between 1 and 1,000,000")
@@ -128,7 +128,7 @@ def timesteps(
     sched: Schedule,
     steps: int,  # steps to take, 1..T, else ValueError
     spacing: str = "uniform",  # or "leading", "quadratic", "logsnr", "karras", else ValueError
-) -> list:  # steps+1 ints, strictly falling, ending in 0; the first is T, but less for "leading"
+) -> list:  # steps+1 ints, falling to 0 from T, or ("leading") from below it
     "The levels that a sampler visits, down to clean data: Eqs. (12), (13); DDIM, appendix D.2."
     T = sched.T
     steps = whole_number(steps, 1, T, f"steps must be a whole number between 1 and T={T}")
