@@ -87,7 +87,7 @@ def sampling(config: dict, **asked) -> dict:  # what the user asked for; None is
     usual = {k: v for k, v in usual.items() if k in own or k not in others}
     how = own | usual | asked | dict(sampler=name)
     if unknown := how.keys() - own - {"sampler", "steps", "w", "grid"}:
-        raise ValueError(f"{name} has no option {min(unknown)}")
+        raise ValueError(f"{name} has no option {min(map(str, unknown))}")
     how |= {k: run.typed(f"sample.{k}", how[k], default) for k, default in own.items()}
     if "steps" not in asked:
         how["steps"] = min(how.get("steps") or run.defaults(SAMPLERS[name])["steps"] or T, T)

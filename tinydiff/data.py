@@ -91,7 +91,7 @@ def download_cifar10(folder: Path):
 def cifar10(root="data", train: bool = True) -> tuple:  # images uint8, labels int64, class names
     "The 50,000 or 10,000 images of `root`/cifar-10-batches-bin, downloaded when absent."
     folder = user_path(root)
-    if folder.name != "cifar-10-batches-bin":
+    if folder.resolve().name != "cifar-10-batches-bin":
         folder /= "cifar-10-batches-bin"
     if not folder.exists():
         download_cifar10(folder)

@@ -24,8 +24,8 @@ def karras_schedule(
     if not (0 < sigma_min < sigma_max and rho > 0):
         found = f"{sigma_min:g}, {sigma_max:g} and {rho:g}"
         raise ValueError(f"0 < sigma_min < sigma_max and rho > 0 are needed, got {found}")
-    ends = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
-    sigma = torch.linspace(*ends, T, dtype=torch.float64) ** rho
+    ends = torch.tensor([sigma_min, sigma_max], dtype=torch.float64) ** (1 / rho)
+    sigma = torch.linspace(*ends.tolist(), T, dtype=torch.float64) ** rho
     var = torch.cat([sigma.new_zeros(1), sigma**2])  # var_0 = 0: clean data
     return Schedule(var.diff() / (1 + var[1:]))  # β_t = 1 - ᾱ_t / ᾱ_(t-1)
 

@@ -80,10 +80,12 @@ def whole(config: dict) -> dict:  # sections as read from YAML, maybe partial
         raise ValueError("a config holds the sections data, schedule, model, train and sample")
     full = sections(config.get("schedule", {}).get("name", "linear"))
     pairs = [(name, *pair) for name, section in config.items() for pair in section.items()]
+    if unknown := config.keys() - full.keys():
+        raise ValueError(f"the config has no {min(map(str, unknown))}, only {', '.join(full)}")
     for name, key, value in pairs:
-        known = full.get(name, {})
+        known = full[name]
         if key not in known and name != "sample":  # which may hold options of a sampler
-            raise ValueError(f"the config has no {name}.{key}, only {', '.join(known or full)}")
+            raise ValueError(f"the config has no {name}.{key}, only {', '.join(known)}")
         known[key] = typed(f"{name}.{key}", value, known.get(key, value))
     names, K = full["data"]["classes"], full["model"]["num_classes"]
     good = all(isinstance(name, str) and not CONTROL.search(name) for name in names)
@@ -118,7 +120,14 @@ def read_config(path, sets=()) -> dict:  # a YAML file, section.key=value string
             what = f"--set {s} is not section.key=value in YAML"
             section, key, value = s.replace(".", "=", 1).split("=", 2)
             config.setdefault(section, {})[key] = yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError, AttributeError, TypeError, RecursionError) as e:
+    except (
+        yaml.YAMLError,
+        ValueError,
+        AttributeError,
+        TypeError,
+        LookupError,
+        RecursionError,
+    ) as e:
         if (mark := getattr(e, "problem_mark", None)) and not what.startswith("--set"):
             what += f", see line {mark.line + 1}: {e.problem:.40}"
         raise ValueError(what) from None
@@ -127,7 +136,7 @@ def read_config(path, sets=()) -> dict:  # a YAML file, section.key=value string
 # %% ../nbs/91_run.ipynb #345ce604
 def writable(path) -> Path:  # with `~` and links followed
     "Where a file can be written; an OSError if it cannot. Nothing is made yet."
-    path = user_path(path).resolve()
+    path = Path(os.path.realpath(user_path(path)))  # a circle of links is no error yet
     if path.exists() and not path.is_file():
         raise OSError(f"{path} is no plain file: name another")
     above = next(p for p in path.parents if p.exists())
@@ -202,7 +211,7 @@ def on_disk(src) -> Path:  # a path, or user/name on the hub
 
 def run_of(src) -> str:  # as for `on_disk`
     "The name of its run: a for out/a, out/a/ema.pt and user/a, a-500 for out/a/ema-500.pt."
-    path = user_path(src).resolve()
+    path = Path(os.path.realpath(user_path(src)))
     if path.suffix != ".pt":
         return path.name
     average = path.stem.removeprefix("ema").removeprefix("-")
@@ -324,7 +333,7 @@ def keep_memory():
     "Have glibc keep what is freed, for the next step, instead of giving it back to the system."
     mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)  # other libraries have none
     mallopt(-4, 0)  # M_MMAP_MAX: large blocks are not mapped one by one,
-    mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: and the heap does not shrink
+    mallopt(-1, -1)  # M_TRIM_THRESHOLD: and the heap does not shrink
 
 
 def guard(main):  # a program's function
@@ -396,7 +405,7 @@ def in_time(steps, r: Recipe, minutes: float):
     "Pass steps on; the first of them tell how many images fit into the time."
     end, enough, marks = time.monotonic() + 58 * minutes, min(20, 3 * minutes), []
     for step in steps:
-        if r.images == UNKNOWN:
+        if minutes and r.images == UNKNOWN:
             marks.append((step.images, time.monotonic()))
             (first, start), (seen, now) = marks[:2][-1], marks[-1]
             if largest(int(now - start > enough)):
@@ -416,7 +425,8 @@ def newest(out: Path) -> dict:
         if not (out / "prev.pt").exists():
             raise
         ckpt = read_checkpoint(out / "prev.pt", *parts)
-        warnings.warn(f"{e}; going on at {ckpt['images']:,} images", stacklevel=2)
+        if not (out / "damaged.pt").exists() or (out / "last.pt").exists():  # else it was said
+            warnings.warn(f"{e}; going on at {ckpt['images']:,} images", stacklevel=2)
         with contextlib.suppress(FileNotFoundError):  # kept: perhaps it was only hard to read
             os.replace(out / "last.pt", out / "damaged.pt")
         return ckpt
@@ -487,9 +497,9 @@ def train_run(
     resume: bool = False,  # continue from last.pt
     device="cpu",  # a torch device
     init=None,  # a checkpoint whose weights, and count of images, the run begins with
-    minutes: float = 0,  # if above 0, `train.images` is set to what fits into them
+    minutes: float = 0,  # if above 0, `train.images` becomes what fits; saved from then on
 ) -> int | None:  # the signal that stopped the run, or None when it is complete
-    "Train until `train.images` are seen; a signal stops it after a step, with everything saved."
+    "Train until `train.images` are seen; a signal stops it after a step, with all of it saved."
     out, (rank, world) = Path(out), ranks()
     if minutes:
         config = config | dict(train=config["train"] | dict(images=UNKNOWN))
@@ -522,7 +532,7 @@ def follow(run: Run, steps, minutes: float) -> int | None:  # as `train_run`
             save = last or run.seen // r.save > before // r.save
             if save or run.seen // r.log > before // r.log:
                 bar.set_postfix(loss=f"{run.log.write(run.seen):.4f}", refresh=False)
-            if save and ranks()[0] == 0 and r.images < UNKNOWN:
+            if save and ranks()[0] == 0 and not (minutes and r.images == UNKNOWN):
                 run.save()
             bar.update(run.seen - before)
             if last:

@@ -72,7 +72,8 @@ def make_folder(src: Path, name: str, folder: Path, results, license: str) -> li
         shutil.copyfile(src / "model.safetensors", folder / "model.safetensors")
     picture = folder / "samples.png"
     picture.unlink(missing_ok=True)  # of an earlier call
-    for grid in sorted(Path(results).glob("d[dp]*[!k].png"))[-1:]:
+    grids = [p for p in Path(results).glob("d[dp]*.png") if "_weak" not in p.stem]
+    for grid in sorted(grids)[-1:]:
         picture.write_bytes(grid.read_bytes())
     table = numbers(results, weights_hash(src))
     card = model_card(name, config, seen, table, license, picture.exists())

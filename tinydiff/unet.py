@@ -31,8 +31,9 @@ class GroupNorm(nn.GroupNorm):
     "PyTorch's, Eq. (6), the quick way round on a CPU in bfloat16."
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # (B, C, H, W), both
-        small = x.shape[2:].numel() < 1024
-        if small and x.dtype == torch.bfloat16 and x.device.type == "cpu":
+        narrow = x.shape[2:].numel() < 1024 and self.num_channels < 16 * self.num_groups
+        native = x.dtype == torch.bfloat16 and x.device.type == "cpu"
+        if narrow and native and not x.is_contiguous():
             return super().forward(x.contiguous()).to(memory_format=torch.channels_last)
         return super().forward(x)
 
@@ -211,6 +212,8 @@ class UNet(nn.Module):
         c: torch.Tensor | None = None,  # (B,) int64 labels, -1 for "no label"; None: -1 for all
     ) -> torch.Tensor:  # (B, C, H, W), in the dtype of the weights
         "Labels outside -1..K-1 are an IndexError on a CPU, an assertion on a GPU; K = 0 ignores c."
+        if not len(x):  # folded into patches it would keep its shape
+            return x.to(self.out[-1].weight)
         with torch.autocast(x.device.type, enabled=False):
             emb = self.time(timestep_embedding(t, self.ch).to(self.time[0].weight))  # (B, 4ch)
         if self.label is not None:
