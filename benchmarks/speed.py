@@ -34,10 +34,11 @@ diffusers, guidance rescaled in lucidrains. "Equal" gives them what ours has: it
 optimizer and torch.compile, heads of 64 channels in diffusers, guidance as it is in lucidrains;
 and the memory format of the two that a short trial finds faster for them.
 
-They run in turn, in another order each round. Times are medians; ratios are medians of the ratios
-within a round. Memory is what a step keeps for its gradient, per image, and on a GPU the peak of
-the allocator. The floor is our FLOP over the rate of a large matrix product in the same
-precision, timed in the same rounds, and so is a step of Muon on our network's parameters.
+All run in one process, with `keep_memory`, in turn, in another order each round. Times are medians;
+ratios are medians of the ratios within a round. Memory is what a step keeps for its gradient, per
+image, and on a GPU the peak of the allocator. The floor is our FLOP over the rate of a large matrix
+product in the same precision, timed in the same rounds, and so is a step of Muon on our network's
+parameters.
 
 quality: tinydiff (`train.py --config configs/cifar10-muon.yaml`, without classes), lucidrains and
 diffusers are trained on CIFAR-10 for as many minutes each, one after the other, as they come and
@@ -737,6 +738,7 @@ def main():
             keys = "time_passive_over_active", "kept_over_default", "calls"
             print(*(row[k] for k in keys if k in row))
         else:
+            keep_memory()
             job = jobs[name](a.images, a.steps, device)
             row, file = compare(job, a.rounds), job.file
             show(row, job.unit)

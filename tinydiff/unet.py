@@ -31,9 +31,9 @@ class GroupNorm(nn.GroupNorm):
     "PyTorch's, Eq. (6), the quick way round on a CPU in bfloat16."
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # (B, C, H, W), both
-        narrow = x.shape[2:].numel() < 1024 and self.num_channels < 16 * self.num_groups
-        native = x.dtype == torch.bfloat16 and x.device.type == "cpu"
-        if narrow and native and not x.is_contiguous():
+        narrow = self.num_channels < 16 * self.num_groups and not x.is_contiguous()
+        slow = x.requires_grad or x.shape[2:].numel() < 1024  # the way back, the way there
+        if narrow and slow and x.dtype == torch.bfloat16 and x.device.type == "cpu":
             return super().forward(x.contiguous()).to(memory_format=torch.channels_last)
         return super().forward(x)
 
