@@ -113,6 +113,7 @@ class UniqueKeys(yaml.SafeLoader):
 def read_config(path, sets=()) -> dict:  # a YAML file, section.key=value strings that override it
     "A config, checked and whole."
     what = f"{path} is not YAML with sections"
+    wrong = yaml.YAMLError, ValueError, AttributeError, TypeError, LookupError, RecursionError
     try:
         found = yaml.load(Path(path).read_text(encoding="utf-8"), UniqueKeys) or {}
         config = {k: {} if v is None else v for k, v in found.items()}  # an empty section
@@ -120,14 +121,7 @@ def read_config(path, sets=()) -> dict:  # a YAML file, section.key=value string
             what = f"--set {s} is not section.key=value in YAML"
             section, key, value = s.replace(".", "=", 1).split("=", 2)
             config.setdefault(section, {})[key] = yaml.safe_load(value)
-    except (
-        yaml.YAMLError,
-        ValueError,
-        AttributeError,
-        TypeError,
-        LookupError,
-        RecursionError,
-    ) as e:
+    except wrong as e:
         if (mark := getattr(e, "problem_mark", None)) and not what.startswith("--set"):
             what += f", see line {mark.line + 1}: {e.problem:.40}"
         raise ValueError(what) from None
