@@ -296,6 +296,7 @@ def fit(
         seed = int(r.seed) * 1_000_000_007 + seen
         with seeded(seed, x0.device):
             t, eps, c = draw(sched, x0, c, r, rank, world)
+        # dropout: each process has its own
         with seeded(seed + 2_654_435_761 * (rank + 1), x0.device):
             loss, grad = train_step(net, opt, sched, x0, t, eps, c, r)
         seen += len(x0) * world

@@ -32,7 +32,7 @@ class GroupNorm(nn.GroupNorm):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # (B, C, H, W), both
         narrow = self.num_channels < 16 * self.num_groups and not x.is_contiguous()
-        slow = x.requires_grad or x.shape[2:].numel() < 1024  # the way back, the way there
+        slow = x.requires_grad or x.shape[2:].numel() < 1024  # backward, forward
         if narrow and slow and x.dtype == torch.bfloat16 and x.device.type == "cpu":
             return super().forward(x.contiguous()).to(memory_format=torch.channels_last)
         return super().forward(x)
@@ -212,7 +212,7 @@ class UNet(nn.Module):
         c: torch.Tensor | None = None,  # (B,) int64 labels, -1 for "no label"; None: -1 for all
     ) -> torch.Tensor:  # (B, C, H, W), in the dtype of the weights
         "Labels outside -1..K-1 are an IndexError on a CPU, an assertion on a GPU; K = 0 ignores c."
-        if not len(x):  # folded into patches it would keep its shape
+        if not len(x):  # PyTorch would not fold an empty batch
             return x.to(self.out[-1].weight)
         with torch.autocast(x.device.type, enabled=False):
             emb = self.time(timestep_embedding(t, self.ch).to(self.time[0].weight))  # (B, 4ch)
