@@ -31,6 +31,8 @@ from tqdm import tqdm
 # %% ../nbs/90_data.ipynb #f194bcb2
 def to_uint8(x: torch.Tensor) -> torch.Tensor:  # uint8, on the CPU
     "Float images in [-1, 1], clamped, as they are stored: rounded, not cut (Eq. 1)."
+    if not x.is_floating_point():
+        raise ValueError(f"to_uint8 takes floats in [-1, 1], not {x.dtype}")
     return ((x.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
 
 # %% ../nbs/90_data.ipynb #d476a900
@@ -269,7 +271,8 @@ def batches(
 ):  # yields x0 (batch // world, C, H, W) float32 in [-1, 1], and c (batch // world,) int64 or None
     "An endless generator of training batches; number k is a function of (seed, k) alone."
     if x.dtype != torch.uint8 or x.ndim != 4 or not 0 < len(x) == len(x if y is None else y):
-        raise ValueError(f"need N uint8 images and labels, got {x.dtype} {tuple(x.shape)}")
+        got = f"{x.dtype} {tuple(x.shape)}, {'no' if y is None else len(y)} labels"
+        raise ValueError(f"need N uint8 images and labels, got {got}")
     if batch < 1 or batch % world:
         raise ValueError(f"batch {batch} has no equal shares for {world} processes: change it")
     pin = x.is_cpu and torch.device(device).type == "cuda"

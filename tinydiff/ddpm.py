@@ -121,14 +121,17 @@ def bound_estimate(
     terms: torch.Tensor,  # (T, n) draws of the term of each step, in bits per dimension
     prior: torch.Tensor,  # (T, n) L_T of the same images
     mse: torch.Tensor,  # (T, n) squared errors of ε
+    who: torch.Tensor,  # (T·n,) whose they are, 0..N-1
 ) -> dict:  # of floats; None where there are too few values
     "What the draws say together, Eq. (19); see `bits_per_dim`."
     T, n = terms.shape
     by_t, prior = terms.mean(1), prior.mean().item()
+    off = ((terms - by_t[:, None]) / n).flatten()
+    by_image = off.new_zeros(who.max() + 1).index_add(0, who, off)
     quartiles = [mse[torch.arange(T) * 4 // T == q] for q in range(4)]
     return dict(
         bits_per_dim=prior + by_t.sum().item(),
-        standard_error=(terms.var(1).sum() / n).sqrt().item() if n > 1 else None,
+        standard_error=by_image.norm().item() * (n / (n - 1)) ** 0.5 if n > 1 else None,
         prior=prior,
         decoder=by_t[0].item(),
         by_t=by_t.tolist(),
@@ -146,7 +149,7 @@ def bits_per_dim(
     per_t: int = 10,  # images for each t, 1..N, else ValueError
     variance: str = "large",  # "large" (β) or "small" (the posterior's), else ValueError
     clip_x0: bool = True,  # clamp the predicted x0 to [-1, 1]
-    batch: int = 100,  # images per call of the model; does not change the result
+    batch: int = 100,  # images per call of the model; changes the result only by rounding
     seed: int = 0,  # of the order of the images and of the noise
     progress: bool = True,  # show a progress bar
 ) -> dict:  # for JSON; a statistic of too few values is None
@@ -175,5 +178,5 @@ def bits_per_dim(
             draw = bound_terms(ask, sched, x, t[now].to(x.device), eps, labels, variance, clip_x0)
             draws.append(torch.stack(draw).cpu())
             bar.update(len(x))
-    row = bound_estimate(*torch.cat(draws, 1).reshape(3, sched.T, per_t))
+    row = bound_estimate(*torch.cat(draws, 1).reshape(3, sched.T, per_t), who)
     return row | dict(images=min(len(t), len(x0)), per_t=per_t, variance=variance)

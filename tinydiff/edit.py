@@ -95,7 +95,7 @@ def invert(
     steps: int = 50,  # 1..T
     spacing: str = "quadratic",  # which levels: see `timesteps`
 ):  # yields a State after each step, the last one at the first level of the spacing, mostly T
-    "The noise that `ddim` would turn into these pictures: Eq. (2), walked up."
+    "The noise that `ddim` would turn into nearly these pictures: Eq. (2), walked up."
     yield from walk(model, sched, x0, timesteps(sched, steps, spacing)[::-1], c)
 
 # %% ../nbs/10_edit.ipynb #6a92bff8

@@ -144,6 +144,8 @@ def cfg_interval(
     high: float = float("inf"),  # ... and up to this one
 ):  # a denoiser that needs labels; it raises a ValueError without them
     "Guidance where low < σ_t <= high, the plain conditional model elsewhere: Eq. (15)."
+    if not low < high:
+        raise ValueError(f"the band of noise levels needs low < high, got {low} and {high}")
     band = (sched.snr.rsqrt() > low) & (sched.snr.rsqrt() <= high)
 
     def guided(x, t, c=None):  # x (B, ...), t (B,), c (B,) int64

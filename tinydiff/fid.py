@@ -84,7 +84,7 @@ def rgb(x):  # images
     "The images with three channels; a ValueError unless they are (B, 1 or 3, H, W) uint8."
     if x.dtype != torch.uint8 or x.ndim != 4 or x.shape[1] not in (1, 3):
         found = f"{str(x.dtype)[6:]} {tuple(x.shape)}"
-        raise ValueError(f"images are uint8 (B, 3, H, W), got {found}: use data.to_uint8")
+        raise ValueError(f"images are uint8 (B, 1 or 3, H, W), got {found}")
     return x.expand(-1, 3, -1, -1)
 
 
@@ -256,7 +256,9 @@ def evaluate(
     f: torch.Tensor,  # (n, d) features of samples, at least 2
     y,  # (n,) int64 the classes that they were to be, or None
     real,  # a `Real`; or what has .mean and .cov, when only the distance is wanted
-) -> dict:  # n, distance; with a `Real` its `measure`; with unseen images also theirs, and nearest
+) -> (
+    dict
+):  # n, distance; with a `Real` its `measure`; with unseen images also theirs; nearest if n >= 100
     "How far samples are from real images, and in which way; ValueError for what does not fit."
     n, d = len(f), len(real.mean)
     if n < 2 or f.shape != (n, d) or not f.isfinite().all():

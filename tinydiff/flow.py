@@ -67,7 +67,8 @@ def log_likelihood(
             x = x.detach().requires_grad_()
             _, eps = denoise(model, sched, x, t, c, clip_x0=False)
             if not eps.requires_grad:
-                raise ValueError("autograd cannot see through the model: use no no_grad in it")
+                why = "use no no_grad in it, and no inference_mode around it"
+                raise ValueError(f"autograd cannot see through the model: {why}")
             v = eps_to_v(sched, x, t, eps)
             (g,) = torch.autograd.grad((v * signs).sum(), x)
         return v.detach(), (g * signs).reshape(len(x), -1).sum(1)

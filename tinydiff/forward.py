@@ -28,7 +28,7 @@ def q_sample(
 # %% ../nbs/01_forward.ipynb #dd4239dc
 def spiral(K: int = 200) -> tuple:  # centers (2K, 2) in [-1, 1]², classes (2K,) int64, 0 and 1
     "Two arms of a spiral, as the centers of a mixture; the bells around them have deviation 0.02."
-    turn = 3 * torch.pi * torch.linspace(0.02, 1, K).sqrt()  # equal strides along the arm
+    turn = 3 * torch.pi * torch.linspace(0.02, 1, K).sqrt()  # nearly equal strides along the arm
     arm = turn[:, None] / (3 * torch.pi) * torch.stack([turn.cos(), turn.sin()], 1)
     return torch.cat([arm, -arm]), torch.arange(2).repeat_interleave(K)
 
@@ -90,7 +90,7 @@ def mixture_denoiser(
     means: torch.Tensor,  # (K, ...) the center of each component
     var: torch.Tensor | float = 0.0,  # along each axis, broadcast against `means`; 0 makes points
     weights: torch.Tensor | None = None,  # (K,) positive; equal by default
-    labels: torch.Tensor | None = None,  # (K,) int64 class of each; needed when c is given
+    labels: torch.Tensor | None = None,  # (K,) int64 class of each, if c is given; NaN for other c
 ):  # a denoiser, for t >= 1; it answers in the dtype and on the device of x
     "The exact E[ε | x_t, c] of a mixture of axis-aligned Gaussians: Eqs. (12) and (13)."
     weights, means = torch.ones(len(means)) if weights is None else weights, means * 1.0
@@ -181,7 +181,7 @@ class State(NamedTuple):
 
     t: int  # the level reached
     x: torch.Tensor  # (B, ...) x_t at that level
-    x0: torch.Tensor  # (B, ...) the predicted clean data that x was made from
+    x0: torch.Tensor  # (B, ...) the clean data predicted at the level before x
     eps: torch.Tensor  # (B, ...) the noise that goes with x0
     left: int  # how many steps are left
 
@@ -212,9 +212,10 @@ def noise_like(
     if isinstance(generator, torch.Generator):
         there = generator.device
         return torch.randn(x.shape, generator=generator, device=there, dtype=x.dtype).to(x.device)
-    if not isinstance(generator, (list, tuple)) or len(generator) != len(x):
+    many = generator if isinstance(generator, (list, tuple)) else ()
+    if len(many) != len(x) or not all(isinstance(g, torch.Generator) for g in many):
         raise ValueError(f"a torch.Generator is needed, or a list of {len(x)}, one per image")
     noise = torch.empty_like(x)
-    for row, g in zip(noise, generator):
+    for row, g in zip(noise, many):
         row.copy_(torch.randn(row.shape, generator=g, device=g.device, dtype=x.dtype))
     return noise

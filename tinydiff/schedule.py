@@ -61,7 +61,7 @@ def whole_number(
 
 # %% ../nbs/00_schedule.ipynb #976a2dee
 def linear_schedule(
-    T: int = 1000,  # number of steps, 1 to a million, else ValueError
+    T: int = 1000,  # number of steps, 1 to a million (15,930 with these β), else ValueError
     beta_start: float = 1e-4,  # β_1, in (0, 1)
     beta_end: float = 0.02,  # β_T, in (0, 1), if T > 1
 ) -> Schedule:

@@ -67,7 +67,7 @@ class EMA:
         self,
         net: nn.Module,  # the network to follow
         halves=(500_000,),  # half-lives, in images
-        ramp: float = 0.05,  # at first, the first half-life is this share of the images seen
+        ramp: float = 0.05,  # > 0; at first, the first half-life is this share of the images seen
     ):
         self.ramp, self.net = ramp, net
         self.shadows = {h: {k: v.clone() for k, v in net.state_dict().items()} for h in halves}
@@ -201,7 +201,8 @@ class Recipe:
                     raise ValueError(f"train.{f.name} is {' or '.join(allowed)}, not {value!r}")
                 continue
             (least, most), values = allowed, value if f.name == "ema" else [value]
-            if not values or not all(type(v) is not str and least <= v <= most for v in values):
+            good = [type(v) is not str and least <= v <= most for v in values]
+            if not values or not all(good) or f.type is not float and any(v % 1 for v in values):
                 raise ValueError(f"train.{f.name} is from {least:g} to {most:g}, not {value!r:.50}")
 
     def lr_at(self, seen: int) -> float:

@@ -94,7 +94,7 @@ class Attention(nn.Module):
     def __init__(
         self,
         ch: int,  # channels
-        head_dim: int = 64,  # channels of one head
+        head_dim: int = 64,  # channels of one head, or more where no such heads divide ch
     ):
         super().__init__()
         self.heads = math.gcd(ch, max(1, ch // head_dim))
@@ -242,9 +242,8 @@ class UNet(nn.Module):
 # %% ../nbs/02_unet.ipynb #521db7d6
 def flops(net: UNet) -> int:  # FLOP
     "Floating-point operations of one forward pass of one image."
-    device = next(net.parameters()).device
-    x = torch.zeros(1, net.channels, net.image_size, net.image_size, device=device)
-    t = torch.ones(1, dtype=torch.long, device=device)
+    x = next(net.parameters()).new_zeros(1, net.channels, net.image_size, net.image_size)
+    t = torch.ones(1, dtype=torch.long, device=x.device)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         net(x, t)
     return counter.get_total_flops()
