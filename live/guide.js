@@ -5,10 +5,11 @@ import { ARMS, choice, even, knobs, mount, note, plane, readSchedule, slider, sp
 import { logDensity, mixture, nearest } from "./mixture.js";
 import { SAMPLERS, denoiser } from "./sampler.js";
 
-const xT = even(), N = xT.length / 2, STEPS = 40, CELLS = 200, LIMIT = 1.35;
+const sched = readSchedule("linear"), data = spiral(), xT = even(), N = xT.length / 2;
+const STEPS = 40, CELLS = 200, LIMIT = 1.35;
 const WIDTHS = { "exact": 0.02, "blurred": 0.08 };
 const redGreenBlue = hex => [1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16));
-const sched = readSchedule("linear"), data = spiral(), rgb = ARMS.map(redGreenBlue);
+const rgb = ARMS.map(redGreenBlue);
 const half = data.arm.length / 2, lastTurn = Math.round(((4 / 9 - 0.02) / 0.98) * (half - 1));
 const USUAL = (half - 1 - lastTurn) / half; // share of the data on the last half turns
 

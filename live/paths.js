@@ -62,7 +62,10 @@ mount("paths", (box, root) => {
     drawing = byMouse && e.button == 0;
     if (drawing) drop(e);
   };
-  canvas.onpointermove = e => drawing && drop(e);
+  canvas.onpointermove = e => {
+    drawing = drawing && e.buttons == 1; // a menu hides the release
+    if (drawing) (e.getCoalescedEvents?.() ?? [e]).forEach(drop); // also those during a walk
+  };
   window.addEventListener("pointerup", () => { drawing = false; });
   canvas.onclick = e => {
     stroke = null;
