@@ -5,13 +5,12 @@
 # %% auto #0
 __all__ = ['Device', 'pick_device', 'options', 'sampling_arguments', 'sampling', 'lean', 'states', 'run_name', 'grid_states',
            'write_image', 'dataset', 'earlier', 'train_main', 'ending', 'opened', 'file_word', 'folder_of',
-           'pick_labels', 'edit', 'check_edit', 'sample_main', 'draw_samples', 'cached', 'reference', 'provenance',
-           'how_many', 'eval_main', 'score']
+           'pick_labels', 'edit', 'sample_main', 'draw_samples', 'cached', 'reference', 'provenance', 'how_many',
+           'eval_main', 'score']
 
 # %% ../nbs/92_cli.ipynb #2675a4ff
 import contextlib
 import hashlib
-import inspect
 import json
 import os
 import platform
@@ -25,6 +24,7 @@ from typing import Annotated
 
 import torch
 import yaml
+from fastcore.meta import delegates
 from fastcore.script import call_parse
 from PIL import Image
 from tqdm import tqdm
@@ -54,23 +54,16 @@ def options(f) -> dict:  # a sampler
     return {k: v for k, v in run.defaults(f).items() if k not in common}
 
 
-def sampling_arguments(main):  # a function with **how
-    "Add the arguments that say how to sample, in place of **how."
-    kinds = dict(
-        w=(float, "guidance scale: 0 unconditional, 1 conditional, more is guided"),
-        weak=(str, "a worse checkpoint to lean away from (chapter 6); w is 1.5 then"),
-        sampler=(str, " or ".join(SAMPLERS)),
-        steps=(int, "by default those of the config, or the sampler's"),
-    )
-    for name, f in SAMPLERS.items():
-        for k, v in options(f).items():
-            kinds[k] = type(v), f"{kinds[k][1]}, {name}" if k in kinds else f"of {name}"
-    *own, _ = inspect.signature(main).parameters.values()
-    for k, (kind, text) in kinds.items():
-        kind = Annotated[kind, dict(help=text)]
-        own.append(inspect.Parameter(k, inspect._KEYWORD_ONLY, default=None, annotation=kind))
-    main.__signature__ = inspect.Signature(own)
-    return main
+def sampling_arguments(
+    w: float = None,  # guidance scale: 0 unconditional, 1 conditional, more is guided
+    weak: str = None,  # a worse checkpoint to lean away from (chapter 6); w is 1.5 then
+    sampler: str = None,  # ddpm, ddim, heun or dpmpp
+    steps: int = None,  # by default those of the config, or the sampler's
+    variance: str = None,  # of ddpm
+    eta: float = None,  # of ddim, heun
+    spacing: str = None,  # of ddim, heun, dpmpp
+):
+    "How to sample, in two programs; what is None is as the config says."
 
 
 def sampling(config: dict, **asked) -> dict:  # what the user asked for; None is not asked for
@@ -166,7 +159,7 @@ def dataset(config: dict, train: bool = True) -> tuple:  # images (N, C, H, W) u
         raise ValueError(f"{gone} of {K} classes have no image left to train on: see skip, holdout")
     if known and names:  # of a model, in its order
         y, names = torch.tensor(data.match_classes(known, names))[y], known
-    return x, y, names
+    return x, y, names if K else []
 
 
 def earlier(out: Path, resume: bool) -> dict | None:  # the folder of a run
@@ -211,8 +204,7 @@ def train_main(
     if init and not begun:
         run.find(init)  # what is missing is missed before the data are read
     device = run.joined(pick_device(device))
-    x, y, classes = dataset(config)
-    config["data"]["classes"] = classes if config["model"]["num_classes"] else []
+    x, y, config["data"]["classes"] = dataset(config)
     if first := ranks()[0] == 0:
         n = sum(p.numel() for p in run.outline(config["model"]).parameters())
         print(f"{len(x):,} images, {n:,} parameters; the run is in {out}/", flush=True)
@@ -279,17 +271,9 @@ def edit(config: dict, image, strength, mask):  # paths of pictures; strength or
     return walk
 
 
-def check_edit(From, strength, mask, how: dict):  # arguments of `sample_main`
-    "Refuse what does not go together."
-    if [strength, mask].count(None) != 2 - bool(From):
-        raise ValueError("--from needs one of --strength and --mask, and these need --from")
-    if From and (own := {k for k, v in how.items() if v is not None} - {"w", "steps"}):
-        raise ValueError(f"--from has its own way to sample: leave out --{min(own)}")
-
-
 @call_parse
 @guard
-@sampling_arguments
+@delegates(sampling_arguments)
 def sample_main(
     ckpt: str = None,  # .pt file, folder or hub id; by default checkpoints/cifar10 of a clone
     grid: int = None,  # images per side
@@ -302,12 +286,15 @@ def sample_main(
     gif: str = None,  # also write a film of the sampling
     precision: Annotated[str, dict(choices=["auto", "bf16", "fp32"])] = "auto",  # of the network
     device: Device = "auto",  # where to compute
-    **how,
+    **kwargs,
 ):
     "Draw a grid of samples, one class per row. Example: sample.py --label cat dog --grid 4 --w 3"
-    check_edit(From, strength, mask, how)
+    if [strength, mask].count(None) != 2 - bool(From):
+        raise ValueError("--from needs one of --strength and --mask, and these need --from")
+    if From and (own := {k for k, v in kwargs.items() if v is not None} - {"w", "steps"}):
+        raise ValueError(f"--from has its own way to sample: leave out --{min(own)}")
     path, name, model, sched, config = opened(ckpt, pick_device(device))
-    how = sampling(config, grid=grid, **(how | dict(sampler="ddim") if From else how))
+    how = sampling(config, grid=grid, **(kwargs | dict(sampler="ddim") if From else kwargs))
     labels, given = pick_labels(label, config), [user_path(p) for p in (From, mask) if p]
     words = [run_name(how, seed), file_word("_".join(label or ()), 120)]
     words += [file_word(p.with_suffix(""), 30) for p in given]
@@ -401,7 +388,7 @@ def how_many(n, batch: int, samples, how: dict) -> int:  # arguments of `eval_ma
 
 @call_parse
 @guard
-@sampling_arguments
+@delegates(sampling_arguments)
 def eval_main(
     ckpt: str = None,  # .pt file, folder or hub id; by default checkpoints/cifar10 of a clone
     n: int = None,  # samples, 50,000 by default
@@ -414,17 +401,17 @@ def eval_main(
     seed: int = 0,  # of all random numbers
     out: str = None,  # JSON file; by default results/<run>/<what was measured>.json
     device: Device = "auto",  # where to compute
-    **how,
+    **kwargs,
 ):
     "Measure samples against real images. Example: eval_fid.py --n 10000 --mode clean"
-    n = how_many(n, batch, samples, how)
+    n = how_many(n, batch, samples, kwargs)
     torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32
     kind = mode if features == "inception" else features
     own = inception and user_path(inception)
     device = run.joined(pick_device(device))
     path, name, model, sched, config = opened(ckpt, device)
     config["data"]["dir"] = data or config["data"]["dir"]
-    how = sampling(config | dict(sample=config["sample"] | dict(w=1.0)), **how)
+    how = sampling(config | dict(sample=config["sample"] | dict(w=1.0)), **kwargs)
     what, about = run_name(how, seed), provenance(path, model)
     where = user_path(samples or folder_of(path, name) / what)
     if samples and len(scan(where)[0]) < 2:

@@ -6,7 +6,6 @@
 __all__ = ['to_uint8', 'grid', 'cifar10_sample', 'cifar10', 'folder', 'images', 'batches']
 
 # %% ../nbs/90_data.ipynb #d0c1b318
-import errno
 import hashlib
 import os
 import re
@@ -18,13 +17,13 @@ from importlib.resources import files
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from tokenize import TokenError
 
 import numpy as np
 import torch
 from fastcore.meta import delegates
+from fastcore.xtras import atomic_save
 from filelock import FileLock
-from numpy.lib.format import open_memmap
+from numpy.lib.format import write_array_header_1_0
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
@@ -63,12 +62,10 @@ def user_path(p) -> Path:
 def cache_dir() -> Path:
     "The folder for all that can be made anew; it is made when absent."
     path = user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "tinydiff"
-    try:
+    with suppress(OSError):
         if path.is_absolute():  # else there is no home
             path.mkdir(parents=True, exist_ok=True)
             return path
-    except OSError:
-        pass
     raise OSError(f"{path} cannot be made: set XDG_CACHE_HOME to the full path of another folder")
 
 # %% ../nbs/90_data.ipynb #2a08ae52
@@ -172,39 +169,29 @@ def hash_number(path: Path) -> float:
     return int(hashlib.sha256(path.read_bytes()).hexdigest(), 16) / 2**256
 
 # %% ../nbs/90_data.ipynb #f83eb1f9
-FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG  # a disk without room, by the system's numbers
-
-
 def write_pack(npy: Path, paths: list, skip: bool, size: int, channels: int, crop: int):
     "Images by falling hash, then their hashes and their places in `paths`; renamed when whole."
-    part = npy.with_suffix(".part")
-    x = open_memmap(part, "w+", np.uint8, (len(paths), channels, size, size))
-    full = x.nbytes > shutil.disk_usage(part).free
-    try:  # a map that finds the disk full later ends the process
-        with open(part, "r+b") as f, suppress(AttributeError):  # macOS has no such function
-            os.posix_fallocate(f.fileno(), 0, x.offset + x.nbytes)
-    except OSError as e:  # nor have some file systems
-        full |= e.errno in FULL
-    if full:
-        part.unlink()
-        raise OSError(f"{part.parent} lacks room for {x.nbytes:,} bytes: set XDG_CACHE_HOME")
+    one, shape = channels * size * size, (len(paths), channels, size, size)  # bytes of an image
+    if one * len(paths) > shutil.disk_usage(npy.parent).free:
+        raise OSError(f"{npy.parent} lacks room for {one * len(paths):,} bytes: set XDG_CACHE_HOME")
     u = np.array([hash_number(p) for p in tqdm(paths, "hashing", disable=None)])
     good, broken = [], []
-    for i in tqdm(np.argsort(-u, kind="stable"), "packing", disable=None):
-        try:
-            x[len(good)] = read_image(paths[i], size, channels, crop)
-            good.append(i)
-        except ValueError as e:
-            broken.append(str(e))
-    if broken and not (skip and good):
-        part.unlink()
-        raise ValueError(f"{len(broken):,} broken images, see data.skip: {'; '.join(broken[:20])}")
-    x.flush()
-    del x  # closes the map before the file is renamed
-    with open(part, "ab") as f:
+    with atomic_save(npy, prefix=npy.stem) as f:
+        write_array_header_1_0(f, dict(descr="|u1", fortran_order=False, shape=shape))
+        for i in tqdm(np.argsort(-u, kind="stable"), "packing", disable=None):
+            try:
+                f.write(read_image(paths[i], size, channels, crop).tobytes())
+                good.append(i)
+            except ValueError as e:
+                broken.append(str(e))
+        if broken and not (skip and good):
+            some = "; ".join(broken[:20])
+            raise ValueError(f"{len(broken):,} broken images, see data.skip: {some}")
+        f.write(bytes(one * len(broken)))  # in the places of those that are left out
         np.save(f, u[good])
         np.save(f, good)
-    os.replace(part, npy)
+        f.flush()
+        os.fsync(f.fileno())
 
 # %% ../nbs/90_data.ipynb #600c4eee
 def read_pack(npy: Path) -> tuple:  # images uint8, hashes, places in `paths`
@@ -225,7 +212,7 @@ def packed(root: Path, paths: list, skip: bool, *how) -> tuple:  # `how`: size, 
     place = hashlib.sha256(os.fsencode(f"{root.resolve()} {how}")).hexdigest()[:8]
     npy = cache_dir() / f"{place}-{key}.npy"
     with FileLock(cache_dir() / f"{place}.lock"):
-        with suppress(OSError, ValueError, EOFError, SyntaxError, TokenError):
+        with suppress(Exception):  # not there, or damaged: made anew
             return read_pack(npy)
         for old in npy.parent.glob(f"{place}-*"):
             old.unlink()

@@ -12,6 +12,7 @@ __all__ = ['HUB_ID', 'UNKNOWN', 'defaults', 'sections', 'outline', 'typed', 'who
 import atexit
 import contextlib
 import ctypes
+import errno
 import functools
 import hashlib
 import inspect
@@ -33,7 +34,7 @@ from filelock import FileLock, Timeout
 from safetensors.torch import load_file
 from tqdm import tqdm
 
-from .data import CONTROL, FULL, batches, user_path
+from .data import CONTROL, batches, user_path
 from .forward import Denoiser
 from .schedule import make_schedule, schedules
 from .train import EMA, Recipe, Step, fit, make_optimizer, seeded
@@ -52,7 +53,7 @@ def sections(name: str = "linear") -> dict:  # of the schedule
     if name not in list(schedules):
         raise ValueError(f"schedule.name is {' or '.join(schedules)}, not {name!r}")
     data = dict(name="cifar10", dir="data", about="", classes=[], crop=0, skip=False, holdout=0.0)
-    schedule, train = dict(name=name) | defaults(schedules[name]), vars(Recipe())
+    schedule, train = dict(name=name) | defaults(schedules[name]), defaults(Recipe)
     sample = dict(sampler="dpmpp", steps=0, w=3.0, grid=8)  # 0: as many as the sampler says
     return dict(data=data, schedule=schedule, model=defaults(UNet), train=train, sample=sample)
 
@@ -92,10 +93,7 @@ def whole(config: dict) -> dict:  # sections as read from YAML, maybe partial
     if not good or len(set(names)) < len(names) or len(names) not in (0, K):
         rule = f"{K} names (model.num_classes) in quotes, all different, no control characters"
         raise ValueError(f"data.classes is {rule}, not {names!r:.30}")
-    try:
-        Recipe(**full["train"]), make_schedule(**full["schedule"]), outline(full["model"])
-    except TypeError as e:
-        raise ValueError(f"the config holds a value of the wrong type: {str(e):.60}") from None
+    Recipe(**full["train"]), make_schedule(**full["schedule"]), outline(full["model"])
     return full
 
 
@@ -153,7 +151,7 @@ def atomic_write(path):
         why = e.__context__ if isinstance(e, RuntimeError) else e
         if not isinstance(why, OSError):
             raise
-        hint = ": make room" * (why.errno in FULL)
+        hint = ": make room" * (why.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
         raise OSError(f"{path} was not written: {why.strerror or why}{hint}") from None
 
 
@@ -308,19 +306,18 @@ class Screen:
             self.stream.flush()
 
 
-def explained(e: Exception) -> tuple:  # a sentence; whether it is true of this process alone
+def explained(e: Exception) -> str:
     "What a user is told of an error. A RuntimeError that nobody expected is raised again."
     said = " ".join(str(e).removeprefix(f"[Errno {getattr(e, 'errno', 0)}] ").split())
     if isinstance(e, Timeout):
-        return f"another process is at work, with {e.lock_file}: wait for it", False
+        return f"another process is at work, with {e.lock_file}: wait for it"
     if isinstance(e, MemoryError) or isinstance(e, RuntimeError) and "allocate" in said:
-        return "no memory left: fewer images at once (train.micro, --batch, --grid)", True
+        return "no memory left: fewer images at once (train.micro, --batch, --grid)"
+    if not isinstance(e, RuntimeError):
+        return said
     if "gloo" in said or "onnection" in said:
-        lost = "lost touch with another process: --resume goes on"
-        return lost if isinstance(e, RuntimeError) else said, True
-    if isinstance(e, RuntimeError):
-        raise e
-    return said, False
+        return "lost touch with another process: --resume goes on"
+    raise e
 
 
 def keep_memory():
@@ -347,11 +344,7 @@ def guard(main):  # a program's function
             except (KeyboardInterrupt, EOFError):  # Ctrl-C, and Ctrl-D or no keyboard at a question
                 sys.exit(130)
             except (ValueError, OSError, FloatingPointError, MemoryError, RuntimeError) as e:
-                said, alone = explained(e)
-                if alone or os.environ.get("LOCAL_RANK", "0") == "0":  # once on each machine
-                    print(f"error: {said}", file=sys.stderr)
-                else:
-                    time.sleep(2)  # torchrun ends all of them as soon as one has ended
+                print(f"error: {explained(e)}", file=sys.stderr)
                 sys.exit(2)
 
     return program
@@ -362,7 +355,7 @@ class Log:
 
     def __init__(self, path: Path, r: Recipe, T: int, device, seen: int = 0):
         self.path, self.r, self.T, self.since, self.rows = path, r, T, seen, []
-        self.begun, self.best = time.monotonic(), 0.0  # images per second
+        self.begun = time.monotonic()
         self.sums = torch.zeros(3, 4, device=device)  # losses, images, gradients, per quarter
 
     def add(self, step: Step):
@@ -384,10 +377,7 @@ class Log:
         self.rows.append(row)
         if ranks()[0] == 0:
             write_text("\n".join(map(json.dumps, self.rows)) + "\n", self.path)
-            if speed < self.best / 2:
-                busy = f"{speed:.0f} images/s, not {self.best:.0f}: OMP_NUM_THREADS=1 may help"
-                tqdm.write(busy, file=sys.stderr)
-        self.best, self.since, self.begun = max(self.best, speed), seen, now
+        self.since, self.begun = seen, now
         self.sums.zero_()
         return row["loss"]
 

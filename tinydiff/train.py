@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import math
 from collections import namedtuple
+from numbers import Real
 
 import torch
 from torch import nn
@@ -163,8 +164,7 @@ class Muon(torch.optim.Optimizer):
 # %% ../nbs/03_train.ipynb #0fa725c4
 def setting(default, *allowed):  # the least and the greatest number, or the names to choose from
     "An entry of a recipe."
-    fresh = {"default_factory": default.copy} if type(default) is list else {"default": default}
-    return dataclasses.field(**fresh, metadata=dict(allowed=allowed))
+    return dataclasses.field(default=default, metadata=dict(allowed=allowed))
 
 
 @dataclasses.dataclass
@@ -178,7 +178,7 @@ class Recipe:
     warmup: int = setting(25_000, 0, 10**15)  # images of linear warm-up
     decay: float = setting(0.25, 0, 1)  # last share of the run, in which lr falls to 0
     clip: float = setting(1.0, 1e-12, math.inf)  # largest gradient norm
-    ema: list = setting([500_000], 1, 10**15)  # half-lives of the averages; ema.pt has the first
+    ema: list = setting((500_000,), 1, 10**15)  # half-lives of the averages; ema.pt has the first
     drop: float = setting(0.1, 0, 1)  # share of labels dropped, for guidance
     flip: bool = setting(True, 0, 1)  # mirror half of the images
     predict: str = setting("eps", "eps", "x0", "v")  # what the network predicts
@@ -201,7 +201,7 @@ class Recipe:
                     raise ValueError(f"train.{f.name} is {' or '.join(allowed)}, not {value!r}")
                 continue
             (least, most), values = allowed, value if f.name == "ema" else [value]
-            good = [type(v) is not str and least <= v <= most for v in values]
+            good = [isinstance(v, Real) and least <= v <= most for v in values]
             if not values or not all(good) or f.type is not float and any(v % 1 for v in values):
                 raise ValueError(f"train.{f.name} is from {least:g} to {most:g}, not {value!r:.50}")
 
