@@ -145,7 +145,7 @@ def image_files(folder: Path, *above):  # `above`: the real folders that lead he
             yield p
 
 # %% ../nbs/90_data.ipynb #0a588150
-CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f\ud800-\udfff]")  # and halves of characters
+CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f\ud800-\udfff]")  # and surrogates: bytes that are no text
 
 
 def scan(root: Path) -> tuple:  # N paths, labels (N,) int64 or None, class names
@@ -187,7 +187,7 @@ def write_pack(npy: Path, paths: list, skip: bool, size: int, channels: int, cro
         if broken and not (skip and good):
             some = "; ".join(broken[:20])
             raise ValueError(f"{len(broken):,} broken images, see data.skip: {some}")
-        f.write(bytes(one * len(broken)))  # in the places of those that are left out
+        f.write(bytes(one * len(broken)))  # the header counts them: zeros at the end
         np.save(f, u[good])
         np.save(f, good)
         f.flush()

@@ -43,7 +43,7 @@ from .unet import UNet
 
 # %% ../nbs/91_run.ipynb #41759405
 def defaults(f) -> dict:  # of a function or class
-    "Its arguments that have a default, with it; a tuple as a list."
+    "Its arguments that have a default, each with its own; a tuple as a list."
     pairs = ((k, p.default) for k, p in inspect.signature(f).parameters.items())
     return {k: list(v) if type(v) is tuple else v for k, v in pairs if v is not inspect._empty}
 
