@@ -2,6 +2,7 @@
 
 d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_url': '', 'lib_path': 'tinydiff'},
   'syms': { 'tinydiff.cli': { 'tinydiff.cli.cached': ('cli.html#cached', 'tinydiff/cli.py'),
+                              'tinydiff.cli.check_edit': ('cli.html#check_edit', 'tinydiff/cli.py'),
                               'tinydiff.cli.dataset': ('cli.html#dataset', 'tinydiff/cli.py'),
                               'tinydiff.cli.draw_samples': ('cli.html#draw_samples', 'tinydiff/cli.py'),
                               'tinydiff.cli.earlier': ('cli.html#earlier', 'tinydiff/cli.py'),

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Device', 'pick_device', 'options', 'sampling_arguments', 'sampling', 'lean', 'states', 'run_name', 'grid_states',
            'write_image', 'dataset', 'earlier', 'train_main', 'ending', 'opened', 'file_word', 'folder_of',
-           'pick_labels', 'edit', 'sample_main', 'draw_samples', 'cached', 'reference', 'provenance', 'how_many',
-           'eval_main', 'score']
+           'pick_labels', 'edit', 'check_edit', 'sample_main', 'draw_samples', 'cached', 'reference', 'provenance',
+           'how_many', 'eval_main', 'score']
 
 # %% ../nbs/92_cli.ipynb #2675a4ff
 import contextlib
@@ -271,6 +271,14 @@ def edit(config: dict, image, strength, mask):  # paths of pictures; strength or
     return walk
 
 
+def check_edit(From, strength, mask, how: dict):  # arguments of `sample_main`
+    "Refuse what does not go together."
+    if [strength, mask].count(None) != 2 - bool(From):
+        raise ValueError("--from needs one of --strength and --mask, and these need --from")
+    if From and (own := {k for k, v in how.items() if v is not None} - {"w", "steps"}):
+        raise ValueError(f"--from has its own way to sample: leave out --{min(own)}")
+
+
 @call_parse
 @guard
 @delegates(sampling_arguments)
@@ -289,10 +297,7 @@ def sample_main(
     **kwargs,
 ):
     "Draw a grid of samples, one class per row. Example: sample.py --label cat dog --grid 4 --w 3"
-    if [strength, mask].count(None) != 2 - bool(From):
-        raise ValueError("--from needs one of --strength and --mask, and these need --from")
-    if From and (own := {k for k, v in kwargs.items() if v is not None} - {"w", "steps"}):
-        raise ValueError(f"--from has its own way to sample: leave out --{min(own)}")
+    check_edit(From, strength, mask, kwargs)
     path, name, model, sched, config = opened(ckpt, pick_device(device))
     how = sampling(config, grid=grid, **(kwargs | dict(sampler="ddim") if From else kwargs))
     labels, given = pick_labels(label, config), [user_path(p) for p in (From, mask) if p]

@@ -187,7 +187,7 @@ def write_pack(npy: Path, paths: list, skip: bool, size: int, channels: int, cro
         if broken and not (skip and good):
             some = "; ".join(broken[:20])
             raise ValueError(f"{len(broken):,} broken images, see data.skip: {some}")
-        f.write(bytes(one * len(broken)))  # the header counts them: zeros at the end
+        f.seek(one * len(broken), os.SEEK_CUR)  # the header counts them: zeros at the end
         np.save(f, u[good])
         np.save(f, good)
         f.flush()

@@ -256,9 +256,7 @@ def evaluate(
     f: torch.Tensor,  # (n, d) features of samples, at least 2
     y,  # (n,) int64 the classes that they were to be, or None
     real,  # a `Real`; or what has .mean and .cov, when only the distance is wanted
-) -> (
-    dict
-):  # n, distance; with a `Real` its `measure`; with unseen images also theirs; nearest if n >= 100
+) -> dict:  # n, distance; with a `Real` its `measure`, also of unseen; nearest if n >= 100
     "How far samples are from real images, and in which way; ValueError for what does not fit."
     n, d = len(f), len(real.mean)
     if n < 2 or f.shape != (n, d) or not f.isfinite().all():
