@@ -384,7 +384,6 @@ FILES = dict(changes="real_images.json") | {k: f"{k}.json" for k in (*UNSEEN, "n
 def of_checkpoint(a) -> dict:
     "What is measured with a checkpoint, and on what."
     device = pick_device("cpu" if a.what in EDITS else "auto")
-    torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32
     path, name, model, sched, config = opened(a.ckpt, device)
     a.out = a.out or Path("results") / name / FILES.get(a.what, f"edit_{a.what}.json")
     config["data"]["dir"] = a.data or config["data"]["dir"]

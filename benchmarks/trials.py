@@ -94,6 +94,8 @@ from tinydiff.schedule import make_schedule, schedules
 from tinydiff.train import strata, stratified_t, use_bf16
 from tinydiff.unet import flops
 
+torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32
+
 CALLS = (5, 8, 10, 15, 20, 30, 50)
 RATIOS = [8.0 - k for k in range(17)]  # log-SNR, from hardly any noise to almost nothing else
 
@@ -444,7 +446,6 @@ def affordable(config, x, y, device, minutes):
 def run(a, candidate, seed):
     "Train and score one candidate with one seed."
     torch.set_num_threads(a.threads)
-    torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32
     torch.compiler.reset()  # else many networks in one process are too many for torch.compile
     device, (sets, laplace, network, weight) = torch.device(a.device), parse(candidate)
     config = read_config(a.config, a.set + sets + [f"train.seed={seed}"])
@@ -591,7 +592,6 @@ def digest(model):
 def begun(a):
     "The model of --ckpt, the device, what heads each row, and the rows that --out already holds."
     device = torch.device(a.device)
-    torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32
     model, sched, config = load(a.ckpt, device)
     config["data"]["dir"] = a.data or config["data"].get("dir", "data")
     head = about(a) | dict(
@@ -894,7 +894,7 @@ def arguments():
     if not (a.config or a.score or a.sweep) and a.candidates == [""]:
         p.error("name ways to sample with --try or --sweep")
     if a.device == "auto":
-        a.device = "cuda" if torch.cuda.is_available() else "cpu"
+        a.device = "cuda" if torch.cuda.is_available() and not a.under else "cpu"
     return a
 
 

@@ -6,7 +6,7 @@ import { choice, knobs, mount, note, slider } from "./instrument.js";
 const MINUTES = [1, 2, 3, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480, 720, 1440, 2880,
   4320, 7200, 10080], OTHER = "another speed";
 const W = 400, H = 260, LEFT = 44, RIGHT = 388, TOP = 10, BOTTOM = 212; // of the plot
-const X = [1e4, 2e7], Y = [40, 500]; // its axes: images seen, distance
+const X = [1e4, 3e7], Y = [40, 500]; // its axes: images seen, distance
 
 const between = (v, [a, b]) => Math.log(v / a) / Math.log(b / a); // 0 at a, 1 at b
 const across = v => LEFT + (RIGHT - LEFT) * Math.min(Math.max(between(v, X), 0), 1);

@@ -41,7 +41,8 @@ Device = Annotated[str, dict(choices=["auto", "cpu", "cuda"])]
 
 
 def pick_device(name: str) -> torch.device:  # auto, cpu or cuda
-    "The device that the user asked for."
+    "The device that the user asked for. From here on fp32 is fp32, not TF32."
+    torch.backends.cudnn.allow_tf32 = False
     gpu = torch.cuda.is_available()
     if name == "cuda" and not gpu:
         raise ValueError("--device cuda: there is no CUDA device here; use --device cpu or auto")
@@ -75,7 +76,7 @@ def sampling(config: dict, **asked) -> dict:  # what the user asked for; None is
     if name != usual["sampler"]:
         usual = {k: usual[k] for k in ("w", "grid")}
     if weak := asked.pop("weak", None):
-        asked.setdefault("w", 1.5)  # the best in chapter 6
+        asked.setdefault("w", 1.5)  # near the best in chapter 6
     own, others = options(SAMPLERS[name]), set().union(*map(options, SAMPLERS.values()))
     usual = {k: v for k, v in usual.items() if k in own or k not in others}
     how = own | usual | asked | dict(sampler=name)
@@ -410,7 +411,6 @@ def eval_main(
 ):
     "Measure samples against real images. Example: eval_fid.py --n 10000 --mode clean"
     n = how_many(n, batch, samples, kwargs)
-    torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32
     kind = mode if features == "inception" else features
     own = inception and user_path(inception)
     device = run.joined(pick_device(device))

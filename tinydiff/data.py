@@ -262,16 +262,17 @@ def batches(
         raise ValueError(f"need N uint8 images and labels, got {got}")
     if batch < 1 or batch % world:
         raise ValueError(f"batch {batch} has no equal shares for {world} processes: change it")
-    pin = x.is_cpu and torch.device(device).type == "cuda"
+    ahead = torch.device(device).type == "cuda"  # the CPU need not wait for copies to it
     for k in count(start):
         mixed = np.random.SeedSequence((seed, k)).generate_state(1)
         g = torch.Generator().manual_seed(int(mixed[0]))
         rows = torch.randint(len(x), (batch,), generator=g)[rank::world]
         mirror = torch.rand(batch, 1, 1, 1, generator=g)[rank::world] < (0.5 if flip else 0)
-        x0 = x[rows.to(x.device)]
-        x0 = torch.where(mirror.to(x.device), x0.flip(-1), x0)
-        x0 = (x0.pin_memory() if pin else x0).to(device, non_blocking=pin)
-        yield x0.float() / 127.5 - 1, None if y is None else y[rows.to(y.device)].to(device)
+        x0 = x[rows.to(x.device, non_blocking=ahead)]
+        x0 = torch.where(mirror.to(x.device, non_blocking=ahead), x0.flip(-1), x0)
+        x0 = (x0.pin_memory() if ahead and x.is_cpu else x0).to(device, non_blocking=ahead)
+        c = None if y is None else y[rows.to(y.device)].to(device, non_blocking=ahead)
+        yield x0.float() / 127.5 - 1, c
 
 # %% ../nbs/90_data.ipynb #65468588
 def match_classes(mine: list, theirs: list) -> list:

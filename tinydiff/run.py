@@ -311,7 +311,8 @@ def explained(e: Exception) -> str:
     said = " ".join(str(e).removeprefix(f"[Errno {getattr(e, 'errno', 0)}] ").split())
     if isinstance(e, Timeout):
         return f"another process is at work, with {e.lock_file}: wait for it"
-    if isinstance(e, MemoryError) or isinstance(e, RuntimeError) and "allocate" in said:
+    lack = isinstance(e, RuntimeError) and re.search("allocate|ALLOC_FAILED|out of memory", said)
+    if isinstance(e, MemoryError) or lack:
         return "no memory left: fewer images at once (train.micro, --batch, --grid)"
     if not isinstance(e, RuntimeError):
         return said
